@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * config - INI files read through libinih against a table of known keys.
+ *
+ * Spec:     docs/reseal.conf.5.md, docs/writer.conf.5.md
+ * Trust:    the file belongs to root; still, unknown sections and keys, repeated keys, lines too long and files
+ *           that group or others may write are refused with file and line in the text
+ * Owns:     the callback gets borrowed strings, valid during the call
+ * Units:    none
+ * Errors:   negative errno, CONFIG
+ * Context:  any thread; reads one file
+ * Programs: all
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+
+/* Called for each key: 1 = known and taken, 0 = unknown (refused by the reader), < 0 = failed with *err filled. */
+typedef int (*ConfigHandler)(void *userdata, const char *section, const char *key, const char *value, RsError *err);
+
+#define CONFIG_FILE_MAX 65536u
+
+/* Checks owner and mode of the file (root or the caller itself; not writable by group or others), then parses. */
+int config_read(const char *path, ConfigHandler handler, void *userdata, RsError *err);
+/* The parser alone, for text already in memory; `name` stands in messages.  Fuzzed. */
+int config_parse(const char *name, const char *text, size_t size, ConfigHandler handler, void *userdata, RsError *err);
+
+/* Values */
+int config_bool(const char *value, bool *ret, RsError *err);               /* yes|no|true|false */
+int config_u64(const char *value, uint64_t min, uint64_t max, uint64_t *ret, RsError *err);
+int config_size(const char *value, uint64_t min, uint64_t max, uint64_t *ret, RsError *err);
+int config_seconds(const char *value, uint64_t max_sec, uint64_t *ret_usec, RsError *err);
+int config_string(const char *value, char **ret, RsError *err);            /* replaces and frees *ret; not empty */
+int config_path(const char *value, char **ret, RsError *err);              /* absolute, no "..", as config_string */

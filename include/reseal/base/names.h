@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * names - every name the outside world sees, once.
+ *
+ * Spec:     docs/architecture.md; conf/org.reseal1.xml; systemd/
+ * Trust:    none
+ * Owns:     nothing
+ * Units:    none
+ * Errors:   none
+ * Context:  constants only
+ * Programs: all
+ */
+
+#define RS_BUS_NAME "org.reseal1"
+#define RS_BUS_PATH "/org/reseal1"
+#define RS_BUS_PATH_JOB_PREFIX "/org/reseal1/job/"
+#define RS_BUS_IFACE_MANAGER "org.reseal1.Manager"
+#define RS_BUS_IFACE_JOB "org.reseal1.Job"
+#define RS_BUS_ERROR_PREFIX "org.reseal1.Error."
+
+#define RS_USER_DAEMON "reseal"
+#define RS_USER_WRITER "reseal-writer"
+#define RS_GROUP_BOOT "reseal-boot"
+
+#define RS_PATH_CONF_DAEMON "/etc/reseal/reseal.conf"
+#define RS_PATH_CONF_WRITER "/etc/reseal/writer.conf"
+#define RS_PATH_STATE_DAEMON "/var/lib/reseal"
+#define RS_PATH_STATE_WRITER "/var/lib/reseal-writer"
+#define RS_PATH_KEYS "/var/lib/reseal/keys"
+#define RS_PATH_WRITER_SOCKET "/run/reseal/writer.sock"
+#define RS_PATH_BOOTED "/run/reseal/booted"
+#define RS_PATH_TPM_LOCK "/run/reseal/tpm.lock"
+
+/* Files of RS_PATH_KEYS, made by reseal-provision; TPM blobs, useless without the TPM. */
+#define RS_FILE_IDENTITY_KEY "identity.tpm"
+#define RS_FILE_IDENTITY_CERT "identity.pem"
+#define RS_FILE_UNWRAP_KEY "unwrap.tpm"
+#define RS_FILE_UNWRAP_CERT "unwrap.pem"
+#define RS_FILE_ATTEST_KEY "attest.tpm"
+#define RS_FILE_ATTEST_CERT "attest.pem"
+/* In RS_PATH_STATE_WRITER: the auth value of the TPM gate index, readable by reseal-writer only. */
+#define RS_FILE_GATE_AUTH "gate.auth"
+#define RS_FILE_SRK_NAME "srk.name"
+
+/*
+ * Object identifiers: the project's own arc 2.25.<UUID as decimal>, 66160ddc-130c-40e8-a31f-1468e59dc611, drawn once for Reseal.
+ * A.1.1 firmware-index extension (reserved), A.2.x extended key usages, A.3.x content types.
+ */
+#define RS_OID_ARC "2.25.135695767208364814673180369568772507153"
+#define RS_OID_EKU_IMAGE_SIGNING RS_OID_ARC ".2.1"
+#define RS_OID_EKU_DEVICE_DOWNLOAD RS_OID_ARC ".2.2"
+#define RS_OID_EKU_SOURCE RS_OID_ARC ".2.3"
+#define RS_OID_EKU_TICKET RS_OID_ARC ".2.8"
+#define RS_OID_EKU_UNWRAP RS_OID_ARC ".2.7"
