@@ -4,7 +4,8 @@
  * secret - the only type that holds key bytes.
  *
  * Spec:     STYLE 7; requirements S10, S26, S34
- * Trust:    bytes live in pages of their own: locked, kept out of core dumps, wiped on free
+ * Trust:    bytes live in pages of their own: locked, kept out of core dumps, wiped on free; a forked
+ *           child reads zeros there, so use a Secret in the process that made it
  * Owns:     a Secret owns its pages; secret_free wipes and unmaps
  * Units:    sizes in bytes
  * Errors:   constructors return NULL only for want of memory (or a size above RS_SECRET_MAX);

@@ -21,10 +21,12 @@
 void hex_encode(Span bytes, char *ret /* HEX_SIZE(bytes.size) */);
 /* Exactly `size` bytes from exactly 2*size lower-case digits, else -EINVAL. */
 int hex_decode(const char *text, void *ret, size_t size);
-/* Digits only, no sign, no blanks; -ERANGE above max. */
+/* Digits only, no sign, no blanks, no superfluous leading zero; -ERANGE above max. */
 int text_to_u64(const char *text, uint64_t max, uint64_t *ret);
 /* "64M", "512K", "2G" (powers of 1024) or plain bytes. */
 int text_to_size(const char *text, uint64_t *ret);
 /* Printable ASCII and well-formed UTF-8 pass; control bytes, DEL, quotes' backslash and broken UTF-8 become \xNN.
  * Cuts at size-1 with "..." at the end.  Returns ret. */
 char *text_escape(Span text, char *ret, size_t size);
+/* The same, but a backslash passes: for text that may hold escapes already. */
+char *text_printable(Span text, char *ret, size_t size);
