@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * path - certificate paths to a pinned root: purpose, time, algorithm policy.
+ *
+ * Spec:     RFC 5280; requirements S36, S58, S60
+ * Trust:    input is hostile; only anchors given by the caller are trusted, never the system store, never a
+ *           certificate that came with the message
+ * Owns:     a TrustAnchors owns its store; results belong to the caller
+ * Units:    times in seconds since 1970 UTC
+ * Errors:   CERTIFICATE, EXPIRED, PURPOSE, ALGORITHM, CONFIG (unusable anchors)
+ * Context:  any thread; a TrustAnchors is read-only after loading
+ * Programs: reseald, reseal-writer, reseal-bundle, reseal-source
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/base/span.h>
+
+struct x509_st;
+struct x509_store_st;
+struct stack_st_X509;
+
+typedef struct TrustAnchors TrustAnchors;
+
+/* PEM with one or more roots; each must itself satisfy the algorithm policy for anchors (P-384 or RSA >= 3072). */
+int anchors_load(const char *path, TrustAnchors **ret, RsError *err);
+int anchors_parse(Span pem, TrustAnchors **ret, RsError *err);
+TrustAnchors *anchors_free(TrustAnchors *a);
+RS_DEFINE_CLEANUP(TrustAnchors, anchors_free)
+/* The anchors as a store for TLS, borrowed; it holds nothing else (no default paths). */
+struct x509_store_st *anchors_store(const TrustAnchors *a);
+
+/* What a path must satisfy. */
+typedef struct PathRules {
+        const char *eku_oid;      /* required in the leaf, dotted decimal */
+        uint64_t time_low;        /* not_after must not be before this; 0 = not judged */
+        uint64_t time_high;       /* not_before must not be after this; UINT64_MAX = unknown */
+} PathRules;
+
+typedef struct SignerInfo {
+        char subject[160];        /* one line, escaped */
+        uint8_t spki_sha256[32];
+        uint64_t not_before;
+        uint64_t not_after;
+} SignerInfo;
+
+/* leaf, with extra (may be NULL) as untrusted intermediates. */
+int path_verify(struct x509_st *leaf, struct stack_st_X509 *extra, const TrustAnchors *anchors,
+                const PathRules *rules, SignerInfo *ret_signer, RsError *err);
