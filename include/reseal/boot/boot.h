@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * boot - what the bootloader will start, behind one interface; a back end per bootloader.
+ *
+ * Spec:     docs/boot.md; DESIGN.md 8 (W2, W8, W10)
+ * Trust:    the environment is foreign bytes until parsed; a torn one is an error with a reason, never a guess
+ * Owns:     a Boot owns its back end
+ * Units:    tries are counted in boots
+ * Errors:   BOOT_STATE, CONFIG, IO
+ * Context:  worker thread (blocks on the medium)
+ * Programs: reseal-writer
+ *
+ * This header is the interface a custom board adds: one BootBackend and a name in boot.c.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+
+#define BOOT_NAME_MAX 32u
+#define BOOT_NAMES_MAX 4u
+#define BOOT_TRIES_UNCOUNTED UINT32_MAX
+
+typedef struct BootSlotState {
+        char name[BOOT_NAME_MAX];
+        bool bootable;              /* the bootloader may start it */
+        bool good;                  /* marked good since it was last installed */
+        uint32_t tries_left;        /* BOOT_TRIES_UNCOUNTED for a good slot where the loader does not count it */
+} BootSlotState;
+
+typedef struct BootState {
+        char primary[BOOT_NAME_MAX];           /* what will be tried first; "" = none */
+        BootSlotState slots[BOOT_NAMES_MAX];   /* in the order of the configuration */
+        uint32_t n_slots;
+} BootState;
+
+typedef struct Boot Boot;
+
+typedef struct BootConfig {
+        char *backend;              /* "grub", "uboot" */
+        char *path;                 /* grub: grubenv; uboot: fw_env.config */
+        char *good_path;            /* grub: second file with the last good order, written at mark-good only */
+        uint32_t tries;             /* attempts a new slot gets; default 3 */
+        char names[BOOT_NAMES_MAX][BOOT_NAME_MAX];
+        uint32_t n_names;
+} BootConfig;
+
+int boot_config_set(BootConfig *c, const char *key, const char *value, RsError *err);  /* section [boot] */
+void boot_config_done(BootConfig *c);
+
+int boot_open(const BootConfig *config, Boot **ret, RsError *err);
+Boot *boot_close(Boot *b);
+RS_DEFINE_CLEANUP(Boot, boot_close)
+
+int boot_read(Boot *b, BootState *ret, RsError *err);
+/* Each is one atomic write of the environment, durable on return, and does nothing when already so. */
+int boot_set_unbootable(Boot *b, const char *name, RsError *err);  /* W2: not bootable, not good */
+int boot_set_try(Boot *b, const char *name, RsError *err);         /* W8: primary, tries attempts, not good */
+int boot_set_good(Boot *b, const char *name, RsError *err);        /* W10 */
+int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: an existing good slot first */
+
+/* For back ends */
+typedef struct BootBackend {
+        const char *name;
+        int (*open)(const BootConfig *config, void **ret_state, RsError *err);
+        void (*close)(void *state);
+        int (*read)(void *state, const BootConfig *config, BootState *ret, RsError *err);
+        /* Replaces the whole state by one write; keeps foreign variables. */
+        int (*write)(void *state, const BootConfig *config, const BootState *next, bool good_changed, RsError *err);
+} BootBackend;
+
+extern const BootBackend boot_backend_grub;
+extern const BootBackend boot_backend_uboot;

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * key - the device's three keys: made in the TPM, kept as blobs under the SRK, used there.
+ *
+ * Spec:     docs/tpm.md; requirements S10, S42, S43
+ * Trust:    private halves never leave the TPM; a blob is useless elsewhere
+ * Owns:     a TpmKey is a flat value (public and wrapped private part)
+ * Units:    bytes
+ * Errors:   those of tpm.h; TPM_STATE when a blob is not one of ours or belongs to another TPM
+ * Context:  as tpm.h
+ * Programs: reseald, reseal-provision
+ */
+#include <reseal/base/span.h>
+#include <reseal/format/limits.h>
+#include <reseal/tpm/tpm.h>
+
+typedef enum TpmKeyPurpose {
+        TPM_KEY_IDENTITY, /* ECDSA P-256, unrestricted: TLS client */
+        TPM_KEY_UNWRAP,   /* ECDH P-256: tickets */
+        TPM_KEY_ATTEST,   /* ECDSA P-256, restricted: signs only what the TPM made */
+        _TPM_KEY_PURPOSE_MAX,
+} TpmKeyPurpose;
+
+#define TPM_BLOB_MAX 1024u
+
+typedef struct TpmKey {
+        uint8_t blob[TPM_BLOB_MAX];  /* TPM2B_PRIVATE || TPM2B_PUBLIC */
+        uint32_t blob_size;
+        uint8_t point[RS_POINT_SIZE];
+        TpmKeyPurpose purpose;       /* from the attributes, checked: fixedTPM, fixedParent, sensitiveDataOrigin, noDA */
+} TpmKey;
+
+int tpm_key_create(Tpm *t, TpmKeyPurpose purpose, TpmKey *ret, RsError *err);
+int tpm_key_parse(Span blob, TpmKey *ret, RsError *err);            /* no TPM needed */
+int tpm_key_check(Tpm *t, const TpmKey *key, RsError *err);         /* loads it: is this its TPM? */
+/* ECDSA over a 32-byte digest; DER signature of at most 72 bytes. */
+int tpm_key_sign(Tpm *t, const TpmKey *key, const uint8_t digest[32], uint8_t ret_der[72], size_t *ret_size,
+                 RsError *err);
+/* TPM2_ECDH_ZGen: X coordinate, 32 bytes. */
+int tpm_key_ecdh(Tpm *t, const TpmKey *key, const uint8_t point[RS_POINT_SIZE], Secret **ret_z, RsError *err);
+/* DER SubjectPublicKeyInfo and its SHA-256 (the device id for the unwrap key). */
+int tpm_key_spki(const TpmKey *key, Encoder *ret_der, uint8_t ret_sha256[32], RsError *err);
+
+/* The identity key as an EVP_PKEY of a built-in provider, for TLS and CSRs.  t and key must outlive the result. */
+struct evp_pkey_st;
+int tpm_key_evp(Tpm *t, const TpmKey *key, struct evp_pkey_st **ret, RsError *err);
+/* TPM2_Sign calls made so far through this Tpm: one per TLS handshake (S29). */
+uint64_t tpm_sign_count(const Tpm *t);
