@@ -20,8 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 
@@ -114,7 +112,7 @@ int file_read_secret(int dir_fd, const char *path, size_t max_size, Secret **ret
         r = read_up_to(fd, secret_bytes_mut(s), secret_size(s), &size);
         if (r == 0)
                 r = read_up_to(fd, &more, 1, &n_more);
-        OPENSSL_cleanse(&more, sizeof(more));
+        explicit_bzero(&more, sizeof(more));
         if (r < 0)
                 return rs_fail_errno(err, r, "%s", path);
         if (n_more > 0)
