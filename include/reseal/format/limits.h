@@ -22,6 +22,7 @@
 #define RS_KEY_SIZE 32u
 #define RS_POINT_SIZE 65u                        /* uncompressed P-256 */
 
+#define RS_IMAGE_SIZE_MIN (2u * RS_BLOCK_SIZE)   /* dm-verity has no tree over a single block */
 #define RS_IMAGE_SIZE_MAX (16ull << 30)          /* memory budget of 32 MiB holds up to here */
 #define RS_CHUNKS_MAX ((uint32_t) (RS_IMAGE_SIZE_MAX / RS_CHUNK_SIZE))
 #define RS_IMAGES_MAX 16u

@@ -12,6 +12,7 @@
  * Context:  any thread, no I/O
  * Programs: reseald, reseal-writer, reseal-bundle
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <reseal/base/error.h>
