@@ -8,7 +8,7 @@
  *           certificate that came with the message
  * Owns:     a TrustAnchors owns its store; results belong to the caller
  * Units:    times in seconds since 1970 UTC
- * Errors:   CERTIFICATE, EXPIRED, PURPOSE, ALGORITHM, CONFIG (unusable anchors)
+ * Errors:   CERTIFICATE, EXPIRED, PURPOSE, ALGORITHM, CONFIG (unusable anchors), INVALID (unusable rules)
  * Context:  any thread; a TrustAnchors is read-only after loading
  * Programs: reseald, reseal-writer, reseal-bundle, reseal-source
  */
@@ -32,9 +32,14 @@ RS_DEFINE_CLEANUP(TrustAnchors, anchors_free)
 /* The anchors as a store for TLS, borrowed; it holds nothing else (no default paths). */
 struct x509_store_st *anchors_store(const TrustAnchors *a);
 
-/* What a path must satisfy. */
+/*
+ * What a path must satisfy.  The present lies somewhere in [time_low, time_high]: a certificate is refused when no
+ * moment of that interval lies in its validity.  With time_low 0 expiry is not judged at all: that is for devices
+ * that do not know the time (the rollback record protects them), never for a program with a clock.
+ */
 typedef struct PathRules {
         const char *eku_oid;      /* required in the leaf, dotted decimal */
+        bool key_agreement;       /* the leaf agrees on keys (keyAgreement) instead of signing (digitalSignature) */
         uint64_t time_low;        /* not_after must not be before this; 0 = not judged */
         uint64_t time_high;       /* not_before must not be after this; UINT64_MAX = unknown */
 } PathRules;
@@ -46,6 +51,15 @@ typedef struct SignerInfo {
         uint64_t not_after;
 } SignerInfo;
 
-/* leaf, with extra (may be NULL) as untrusted intermediates. */
+/*
+ * leaf, with extra (may be NULL) as untrusted intermediates.  The leaf must be CA:FALSE, have the key usage and the EKU;
+ * an intermediate must be CA:TRUE with keyCertSign and, when it has EKUs, allow this one; unknown critical extensions,
+ * keys and digests outside the table in path.c are refused.
+ */
 int path_verify(struct x509_st *leaf, struct stack_st_X509 *extra, const TrustAnchors *anchors,
                 const PathRules *rules, SignerInfo *ret_signer, RsError *err);
+/* SHA-256 of the DER SubjectPublicKeyInfo: the name of a key in tickets and records. */
+int path_spki_sha256(struct x509_st *cert, uint8_t ret[32], RsError *err);
+/* The table's word on a digest, by OpenSSL NID; also asked for the digest and signature algorithm of a CMS. */
+bool algorithm_digest_permitted(int digest_nid);
+bool algorithm_signature_fits(int signature_nid, int key_nid, int digest_nid);
