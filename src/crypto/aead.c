@@ -17,8 +17,7 @@
 #include <openssl/params.h>
 
 #include <reseal/crypto/aead.h>
-
-#include "ossl-cleanup.h"
+#include <reseal/crypto/ossl-cleanup.h>
 
 struct Aead {
         EVP_CIPHER_CTX *seal;

@@ -16,10 +16,9 @@
 #include <openssl/evp.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/crypto/xts.h>
 #include <reseal/format/limits.h>
-
-#include "ossl-cleanup.h"
 
 #define XTS_KEY_SIZE 64u
 #define IV_UNIT 512u

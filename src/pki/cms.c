@@ -42,7 +42,7 @@
 /* -- form ------------------------------------------------------------------------------------------------------- */
 
 static int parse_der(Span der, CMS_ContentInfo **ret, RsError *err) {
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
         const unsigned char *p = der.data;
 
         if (der.size == 0 || der.size > CMS_SIZE_MAX)
@@ -59,7 +59,7 @@ static int parse_der(Span der, CMS_ContentInfo **ret, RsError *err) {
 
 /* SignedData with attached id-data content of at most max_content bytes, which *ret_content borrows. */
 static int parse_signed(Span der, size_t max_content, CMS_ContentInfo **ret, Span *ret_content, RsError *err) {
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
         ASN1_OCTET_STRING **content;
         int r;
 
@@ -96,7 +96,7 @@ static int copy_content(Span content, uint8_t **ret, size_t *ret_size, RsError *
 }
 
 int cms_peek(Span der, size_t max_content, uint8_t **ret_content, size_t *ret_size, RsError *err) {
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
         Span content;
         int r;
 
@@ -158,7 +158,7 @@ static int check_attributes(CMS_SignerInfo *si, RsError *err) {
 
 int cms_verify(Span der, const TrustAnchors *anchors, const PathRules *rules, size_t max_content,
                uint8_t **ret_content, size_t *ret_size, SignerInfo *ret_signer, RsError *err) {
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
         _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = NULL;
         CMS_SignerInfo *si = NULL;
         SignerInfo signer;
@@ -216,8 +216,8 @@ static const EVP_MD *digest_for(EVP_PKEY *key) {
 
 int cms_sign(Span content, X509 *cert, EVP_PKEY *key, STACK_OF(X509) *extra, Encoder *ret_der, RsError *err) {
         const unsigned flags = CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL;
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
-        _cleanup_(BIO_free_all_p) BIO *in = NULL;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
+        _cleanup_(BIO_free_allp) BIO *in = NULL;
 
         if (content.size > INT_MAX)
                 return rs_fail(err, INVALID, "CMS: content too large");
@@ -253,8 +253,8 @@ static int add_recipient(CMS_ContentInfo *cms, X509 *cert, RsError *err) {
 
 int cms_envelop(const Secret *content_key, STACK_OF(X509) *recipients, Encoder *ret_der, RsError *err) {
         const unsigned flags = CMS_BINARY | CMS_PARTIAL;
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
-        _cleanup_(BIO_free_all_p) BIO *in = NULL;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
+        _cleanup_(BIO_free_allp) BIO *in = NULL;
         int r;
 
         if (secret_size(content_key) != RS_KEY_SIZE || sk_X509_num(recipients) < 1)
@@ -274,8 +274,8 @@ int cms_envelop(const Secret *content_key, STACK_OF(X509) *recipients, Encoder *
 }
 
 int cms_develop(Span der, X509 *cert, EVP_PKEY *key, Secret **ret_content_key, RsError *err) {
-        _cleanup_(CMS_ContentInfo_free_p) CMS_ContentInfo *cms = NULL;
-        _cleanup_(BIO_free_all_p) BIO *out = NULL; /* wipes its memory, also on failure */
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
+        _cleanup_(BIO_free_allp) BIO *out = NULL; /* wipes its memory, also on failure */
         const unsigned char *p = der.data;
         Secret *secret;
         char *bytes;
@@ -309,8 +309,8 @@ int cms_develop(Span der, X509 *cert, EVP_PKEY *key, Secret **ret_content_key, R
 /* -- keys and certificates -------------------------------------------------------------------------------------- */
 
 int key_load(const char *uri, EVP_PKEY **ret, RsError *err) {
-        _cleanup_(OSSL_STORE_close_p) OSSL_STORE_CTX *store = NULL;
-        _cleanup_(EVP_PKEY_free_p) EVP_PKEY *key = NULL;
+        _cleanup_(OSSL_STORE_closep) OSSL_STORE_CTX *store = NULL;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 
         /* The terminal is asked for a passphrase or PIN where there is one; a service has none and fails. */
         store = OSSL_STORE_open(uri, UI_OpenSSL(), NULL, NULL, NULL);
@@ -319,7 +319,7 @@ int key_load(const char *uri, EVP_PKEY **ret, RsError *err) {
         if (OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY) != 1)
                 return rs_fail_ssl(err, CONFIG, "%s: holds no private key", uri);
         while (!key && !OSSL_STORE_eof(store)) {
-                _cleanup_(OSSL_STORE_INFO_free_p) OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+                _cleanup_(OSSL_STORE_INFO_freep) OSSL_STORE_INFO *info = OSSL_STORE_load(store);
 
                 if (!info)
                         break;
@@ -353,7 +353,7 @@ static int read_certs(BIO *pem, STACK_OF(X509) *certs, RsError *err) {
 
 int certs_load(const char *path, STACK_OF(X509) **ret, RsError *err) {
         _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = NULL;
-        _cleanup_(BIO_free_all_p) BIO *bio = NULL;
+        _cleanup_(BIO_free_allp) BIO *bio = NULL;
         _cleanup_(freep) uint8_t *data = NULL;
         size_t size;
         int r;

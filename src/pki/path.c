@@ -160,7 +160,7 @@ static int add_anchors(BIO *pem, X509_STORE *store, RsError *err) {
         int r;
 
         for (;;) {
-                _cleanup_(X509_free_p) X509 *cert = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+                _cleanup_(X509_freep) X509 *cert = PEM_read_bio_X509(pem, NULL, NULL, NULL);
 
                 if (!cert)
                         break;
@@ -180,7 +180,7 @@ static int add_anchors(BIO *pem, X509_STORE *store, RsError *err) {
 
 int anchors_parse(Span pem, TrustAnchors **ret, RsError *err) {
         _cleanup_(anchors_freep) TrustAnchors *a = NULL;
-        _cleanup_(BIO_free_all_p) BIO *bio = NULL;
+        _cleanup_(BIO_free_allp) BIO *bio = NULL;
         int r;
 
         if (pem.size == 0 || pem.size > RS_CERT_FILE_MAX)
@@ -349,7 +349,7 @@ int path_spki_sha256(X509 *cert, uint8_t ret[32], RsError *err) {
 }
 
 static int describe_subject(const X509 *cert, char *ret, size_t size, RsError *err) {
-        _cleanup_(BIO_free_all_p) BIO *bio = BIO_new(BIO_s_mem());
+        _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_mem());
         char *text;
         long n;
 
@@ -397,8 +397,8 @@ static int prepare(X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(X509) *extra, const
 
 int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, const PathRules *rules,
                 SignerInfo *ret_signer, RsError *err) {
-        _cleanup_(X509_STORE_CTX_free_p) X509_STORE_CTX *ctx = NULL;
-        _cleanup_(ASN1_OBJECT_free_p) ASN1_OBJECT *eku = NULL;
+        _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL;
+        _cleanup_(ASN1_OBJECT_freep) ASN1_OBJECT *eku = NULL;
         int r;
 
         if (rules->time_low > rules->time_high || rules->time_low > INT64_MAX)

@@ -5,7 +5,7 @@
  *
  * Spec:     docs/architecture.md, "Ownership"
  * Trust:    none
- * Owns:     a variable marked _cleanup_(X_p) owns what it holds; every X_p accepts NULL
+ * Owns:     a variable marked _cleanup_(X_freep) owns what it holds; every X_freep accepts NULL
  * Units:    none
  * Errors:   none
  * Context:  any thread
@@ -21,15 +21,19 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#define OSSL_DEFINE_CLEANUP(type, fn)          \
-        static inline void fn##_p(type **p) {  \
-                fn(*p);                        \
+#include <reseal/base/cleanup.h>
+
+#define OSSL_DEFINE_CLEANUP(type, fn)        \
+        static inline void fn##p(type **p) { \
+                fn(*p);                      \
+                *p = NULL;                   \
         }
 
 OSSL_DEFINE_CLEANUP(ASN1_OBJECT, ASN1_OBJECT_free)
 OSSL_DEFINE_CLEANUP(BIO, BIO_free_all)
 OSSL_DEFINE_CLEANUP(BIGNUM, BN_clear_free)
 OSSL_DEFINE_CLEANUP(CMS_ContentInfo, CMS_ContentInfo_free)
+OSSL_DEFINE_CLEANUP(EVP_CIPHER, EVP_CIPHER_free)
 OSSL_DEFINE_CLEANUP(EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
 OSSL_DEFINE_CLEANUP(EVP_KDF, EVP_KDF_free)
 OSSL_DEFINE_CLEANUP(EVP_KDF_CTX, EVP_KDF_CTX_free)
