@@ -151,7 +151,7 @@ int rs_fail_ssl_at(RsError *err, RsReason reason, const char *function, int line
         return result_of(err);
 }
 
-int rs_context(RsError *err, const char *format, ...) {
+int rs_context_at(RsError *err, const char *format, ...) {
         char prefix[sizeof(err->text)], rest[sizeof(err->text)];
         va_list ap;
 

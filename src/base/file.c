@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -61,7 +62,8 @@ static int read_up_to(int fd, uint8_t *buffer, size_t size, size_t *ret_size) {
         return 0;
 }
 
-int file_read(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err) {
+int file_read(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data, size_t *ret_size,
+              RsError *err) {
         _cleanup_(closep) int fd = -EBADF;
         _cleanup_(freep) uint8_t *data = NULL;
         size_t allocated, size = 0;
@@ -200,10 +202,8 @@ int file_replace(int dir_fd, const char *path, Span content, mode_t mode, RsErro
         r = open_parent(dir_fd, path, &parent_fd, &name, err);
         if (r < 0)
                 return r;
-        if (strlen(name) + sizeof(".new") > sizeof(temp))
+        if ((size_t) snprintf(temp, sizeof(temp), "%s.new", name) >= sizeof(temp))
                 return rs_fail_errno(err, ENAMETOOLONG, "%s", path);
-        strcpy(temp, name);
-        strcat(temp, ".new");
 
         r = open_locked(parent_fd, temp, &fd);
         if (r < 0)

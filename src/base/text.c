@@ -23,12 +23,9 @@ void hex_encode(Span bytes, char *ret) {
         ret[2 * bytes.size] = '\0';
 }
 
-static int digit_value(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return -1;
+/* c is one of digits[] */
+static unsigned digit_value(char c) {
+        return c <= '9' ? (unsigned) (c - '0') : (unsigned) (c - 'a') + 10;
 }
 
 int hex_decode(const char *text, void *ret, size_t size) {
@@ -36,9 +33,8 @@ int hex_decode(const char *text, void *ret, size_t size) {
 
         if (strlen(text) != 2 * size)
                 return -EINVAL;
-        for (size_t i = 0; i < 2 * size; i++)
-                if (digit_value(text[i]) < 0)
-                        return -EINVAL;
+        if (strspn(text, digits) != 2 * size)
+                return -EINVAL;
         for (size_t i = 0; i < size; i++)
                 out[i] = (uint8_t) (digit_value(text[2 * i]) << 4 | digit_value(text[2 * i + 1]));
         return 0;

@@ -14,6 +14,7 @@
  * The first cause wins: raising into an RsError that already holds a reason keeps that one and its
  * errno.  Callers may prepend words with rs_context().
  */
+#include <errno.h>
 #include <stdint.h>
 
 typedef enum RsReason {
@@ -42,14 +43,18 @@ const char *rs_reason_dbus_name(RsReason reason);  /* "org.reseal1.Error.ChunkDi
 int rs_reason_errno(RsReason reason);              /* positive */
 RsReason rs_reason_from_name(const char *name);    /* RS_REASON_NONE when unknown */
 
-/* Raise.  err is never NULL. */
+/* Raise.  err is never NULL.  rs_negative() lets compilers and analysers see what holds anyway. */
+static inline int rs_negative(int r) {
+        return r < 0 ? r : -EIO;
+}
+
 #define rs_fail(err, reason, ...) \
-        rs_fail_at((err), RS_REASON_##reason, __func__, __LINE__, __VA_ARGS__)
+        rs_negative(rs_fail_at((err), RS_REASON_##reason, __func__, __LINE__, __VA_ARGS__))
 #define rs_fail_errno(err, errnum, ...) \
-        rs_fail_errno_at((err), (errnum), __func__, __LINE__, __VA_ARGS__)
+        rs_negative(rs_fail_errno_at((err), (errnum), __func__, __LINE__, __VA_ARGS__))
 #define rs_fail_ssl(err, reason, ...) \
-        rs_fail_ssl_at((err), RS_REASON_##reason, __func__, __LINE__, __VA_ARGS__)
-#define rs_fail_oom(err) rs_fail_at((err), RS_REASON_NO_MEMORY, __func__, __LINE__, "out of memory")
+        rs_negative(rs_fail_ssl_at((err), RS_REASON_##reason, __func__, __LINE__, __VA_ARGS__))
+#define rs_fail_oom(err) rs_fail(err, NO_MEMORY, "out of memory")
 
 int rs_fail_at(RsError *err, RsReason reason, const char *function, int line, const char *format, ...)
         __attribute__((format(printf, 5, 6)));
@@ -61,4 +66,5 @@ int rs_fail_ssl_at(RsError *err, RsReason reason, const char *function, int line
         __attribute__((format(printf, 5, 6)));
 
 /* Prepend words to the text of a failure that is passed on: "slot B: <text>".  Returns -errnum. */
-int rs_context(RsError *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define rs_context(err, ...) rs_negative(rs_context_at((err), __VA_ARGS__))
+int rs_context_at(RsError *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,6 +17,13 @@
 #include <unistd.h>
 
 #include <reseal/base/secret.h>
+
+/* AddressSanitizer replaces mlock by a function that does nothing. */
+#ifdef __SANITIZE_ADDRESS__
+static const bool mlock_is_real = false;
+#else
+static const bool mlock_is_real = true;
+#endif
 
 static void a_new_secret_is_zero_and_as_large_as_asked(void **state) {
         _cleanup_(secret_freep) Secret *s = secret_new(33);
@@ -133,7 +141,7 @@ static void pages_are_locked_and_left_out_of_core_dumps(void **state) {
         vm_flags_of(secret_bytes(s), flags, sizeof(flags));
         assert_non_null(strstr(flags, " dd")); /* S26: not dumped */
         assert_non_null(strstr(flags, " wf")); /* wiped on fork */
-        if (failures == 0)
+        if (failures == 0 && mlock_is_real)
                 assert_non_null(strstr(flags, " lo")); /* S10: not swapped */
 }
 
@@ -145,6 +153,7 @@ static int in_child(void (*fn)(Secret *), Secret *s) {
         assert_true(pid >= 0);
         if (pid == 0) {
                 (void) close(STDERR_FILENO); /* a sanitizer would tell its story about the wanted crash */
+                (void) signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the next test */
                 fn(s);
                 _exit(0);
         }
@@ -198,7 +207,7 @@ static void lock_nothing(Secret *s) {
         if (setrlimit(RLIMIT_MEMLOCK, &none) < 0 || (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0))
                 _exit(2);
         unlocked = secret_new(32);
-        _exit(unlocked && secret_lock_failures() == before + 1 && !secret_free(unlocked) ? 42 : 3);
+        _exit(unlocked && secret_lock_failures() == before + (mlock_is_real ? 1 : 0) && !secret_free(unlocked) ? 42 : 3);
 }
 
 static void a_failing_lock_is_counted_and_not_fatal(void **state) {
