@@ -39,6 +39,8 @@ int client_fail(RsError *err, int r, const sd_bus_error *error, const char *what
                 SD_BUS_ERROR_DISCONNECTED,
         };
 
+        if (r == -ENOTCONN || r == -ECONNRESET || r == -ETIMEDOUT)
+                return rs_fail(err, CONNECT, "%s: the bus does not answer", what);
         if (!sd_bus_error_is_set(error))
                 return rs_fail(err, INTERNAL, "%s: %s", what, strerror(r < 0 ? -r : EIO));
         if (strncmp(error->name, RS_BUS_ERROR_PREFIX, strlen(RS_BUS_ERROR_PREFIX)) == 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What reaches the terminal: JSON, errors, colours, sizes.  Text that came over the bus passes text_escape first; it may
- * quote a server or a bundle.
+ * What reaches the terminal: JSON, errors, colours, sizes.  Text that came over the bus passes text_escape first: it
+ * may quote a server or a bundle.
  */
 #include <inttypes.h>
 #include <string.h>

@@ -29,8 +29,11 @@ expect 3 "$ctl" status
 grep -q '^resealctl: Connect: ' "$dir/err" || fail "no reason for a missing bus: $(cat "$dir/err")"
 
 cat >"$dir/bus.conf" <<CONF
-<busconfig><type>system</type><listen>unix:path=$dir/bus</listen>
-<policy context="default"><allow send_destination="*"/><allow own="*"/><allow user="*"/></policy></busconfig>
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>system</type><listen>unix:path=$dir/bus</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+<allow user="*"/></policy></busconfig>
 CONF
 bus_pid=$(dbus-daemon --config-file="$dir/bus.conf" --fork --print-pid)
 export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$dir/bus

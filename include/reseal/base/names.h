@@ -44,7 +44,8 @@
 #define RS_FILE_SRK_NAME "srk.name"
 
 /*
- * Object identifiers: the project's own arc 2.25.<UUID as decimal>, 66160ddc-130c-40e8-a31f-1468e59dc611, drawn once for Reseal.
+ * Object identifiers: the project's own arc 2.25.<UUID as decimal>, the UUID being
+ * 66160ddc-130c-40e8-a31f-1468e59dc611, drawn once for Reseal.
  * A.1.1 firmware-index extension (reserved), A.2.x extended key usages, A.3.x content types.
  */
 #define RS_OID_ARC "2.25.135695767208364814673180369568772507153"

@@ -52,7 +52,7 @@ int slot_verify_frame(SlotImage *s, uint32_t frame, const volatile uint8_t *shar
 int slot_image_write(SlotImage *s, const VerifiedChunk *chunk, RsError *err);
 /* zero and dup frames: content known from the table; a dup is read from the target itself and verified. */
 int slot_image_fill(SlotImage *s, uint32_t frame, RsError *err);
-/* Last window, re-reading of resumed windows, verity tree, superblock, trailer, locator; all flushed and proven (W5). */
+/* Last window, re-reading of resumed windows, tree, superblock, trailer, locator; all flushed and proven (W5). */
 int slot_image_finish(SlotImage *s, RsError *err);
 
 uint32_t slot_image_n_windows(const SlotImage *s);

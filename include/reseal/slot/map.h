@@ -51,7 +51,7 @@ const Slot *slot_map_by_name(const SlotMap *m, const char *name);
 /* Does the image fit the slot (docs/format-slot.md)?  SIZE if not.  64-bit with overflow checks. */
 int slot_check_size(const Slot *s, const ManifestImage *image, size_t manifest_cms_size, RsError *err);
 /*
- * Opens the slot for writing: O_EXCL|O_DIRECT|O_NOFOLLOW(resolved), not mounted, not the running slot, a block device (or a regular file
+ * Opens the slot for writing: O_EXCL|O_DIRECT, not mounted, not the running slot, a block device (or a regular file
  * where the map says so, for tests on files), same size as the map knows.  *ret_fd is -EBADF on failure.
  */
 int slot_open_target(const SlotMap *m, const Slot *s, const char *running_boot_name, int *ret_fd, RsError *err);
