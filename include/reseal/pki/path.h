@@ -40,7 +40,7 @@ struct x509_store_st *anchors_store(const TrustAnchors *a);
 typedef struct PathRules {
         const char *eku_oid;      /* required in the leaf, dotted decimal */
         bool key_agreement;       /* the leaf agrees on keys (keyAgreement) instead of signing (digitalSignature) */
-        uint64_t time_low;        /* not_after must not be before this; 0 = not judged */
+        uint64_t time_low;        /* not_after must lie after this; 0 = not judged */
         uint64_t time_high;       /* not_before must not be after this; UINT64_MAX = unknown */
 } PathRules;
 

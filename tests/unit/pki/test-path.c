@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Paths to a pinned root: what is accepted and each refusal with its reason (S36, S58, S60). */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
+#include <reseal/base/names.h>
+#include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/format/limits.h>
+#include <reseal/pki/cms.h>
+#include <reseal/pki/path.h>
+
+#include "pki-fixture.h"
+
+#define YEAR (365u * 86400u)
+
+static PathRules firmware_now(void) {
+        uint64_t now = (uint64_t) time(NULL);
+
+        return (PathRules){ .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now };
+}
+
+/* Verifies NAME.pem with CHAIN (NULL: none) against ROOT. */
+static int verify(const char *name, const char *chain, const char *root, const PathRules *rules, SignerInfo *ret,
+                  RsError *err) {
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *leaf = NULL, *extra = NULL;
+        _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
+        RsError setup = RS_ERROR_INIT;
+
+        assert_int_equal(certs_load(pki_path(name), &leaf, &setup), 0);
+        if (chain)
+                assert_int_equal(certs_load(pki_path(chain), &extra, &setup), 0);
+        assert_int_equal(anchors_load(pki_path(root), &anchors, &setup), 0);
+        return path_verify(sk_X509_value(leaf, 0), extra, anchors, rules, ret, err);
+}
+
+static void each_path_gets_its_verdict(void **state) {
+        static const struct {
+                const char *leaf, *chain, *root;
+                RsReason reason;
+        } cases[] = {
+#define CASE(leaf, chain, reason) { leaf ".pem", chain, "firmware/root.pem", RS_REASON_##reason }
+                CASE("firmware/signer", "firmware/chain.pem", NONE),
+                CASE("firmware/signer2", "firmware/chain.pem", NONE),
+                CASE("firmware/signer-rsa", "firmware/chain.pem", NONE),
+                CASE("firmware/signer", NULL, CERTIFICATE),
+                CASE("firmware/root", NULL, PURPOSE),
+                CASE("firmware/authority", NULL, PURPOSE),
+                CASE("bad/signer-expired", "firmware/chain.pem", EXPIRED),
+                CASE("bad/signer-future", "firmware/chain.pem", EXPIRED),
+                CASE("bad/signer-purpose", "firmware/chain.pem", PURPOSE),
+                CASE("bad/signer-any", "firmware/chain.pem", PURPOSE),
+                CASE("bad/signer-no-eku", "firmware/chain.pem", PURPOSE),
+                CASE("bad/signer-usage", "firmware/chain.pem", PURPOSE),
+                CASE("bad/signer-ca", "firmware/chain.pem", PURPOSE),
+                CASE("bad/signer-critical", "firmware/chain.pem", CERTIFICATE),
+                CASE("bad/signer-rsa1024", "firmware/chain.pem", ALGORITHM),
+                CASE("bad/signer-sha1", "firmware/chain.pem", ALGORITHM),
+                CASE("bad/signer-k256", "firmware/chain.pem", ALGORITHM),
+                CASE("bad/signer-explicit", "firmware/chain.pem", ALGORITHM),
+                CASE("bad/signer-self", NULL, CERTIFICATE),
+                CASE("bad/signer-other", "firmware/chain.pem", CERTIFICATE),
+                CASE("bad/signer-other", "bad/signer-other-chain.pem", CERTIFICATE),
+                CASE("bad/signer-weak-ca", "bad/signer-weak-ca-chain.pem", ALGORITHM),
+                CASE("bad/signer-not-ca", "bad/signer-not-ca-chain.pem", CERTIFICATE),
+                CASE("bad/signer-expired-ca", "bad/signer-expired-ca-chain.pem", EXPIRED),
+                CASE("bad/signer-eku-ca", "bad/signer-eku-ca-chain.pem", PURPOSE),
+                CASE("bad/signer-deep", "bad/signer-deep-chain.pem", CERTIFICATE),
+                CASE("source/ticket", "firmware/chain.pem", CERTIFICATE),
+#undef CASE
+        };
+        const PathRules rules = firmware_now();
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                RsError err = RS_ERROR_INIT;
+                SignerInfo signer;
+                int r;
+
+                r = verify(cases[i].leaf, cases[i].chain, cases[i].root, &rules, &signer, &err);
+                if (err.reason != cases[i].reason)
+                        fail_msg("%s: %s (%s) instead of %s", cases[i].leaf, rs_reason_name(err.reason), err.text,
+                                 rs_reason_name(cases[i].reason));
+                assert_int_equal(r, cases[i].reason == RS_REASON_NONE ? 0 : -rs_reason_errno(cases[i].reason));
+        }
+}
+
+static void signer_is_described(void **state) {
+        const PathRules rules = firmware_now();
+        RsError err = RS_ERROR_INIT;
+        SignerInfo one, two;
+
+        (void) state;
+        assert_int_equal(verify("firmware/signer.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &one, &err), 0);
+        assert_int_equal(verify("firmware/signer2.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &two, &err), 0);
+        assert_string_equal(one.subject, "CN=Firmware Signer 1");
+        assert_true(one.not_before <= rules.time_low && one.not_after > rules.time_low + 9ull * YEAR);
+        assert_memory_not_equal(one.spki_sha256, two.spki_sha256, 32);
+}
+
+static void time_is_an_interval(void **state) {
+        static const uint64_t y2020 = 1577836800, y2021 = 1609459200, y2095 = 3944678400;
+        const struct {
+                const char *leaf;
+                uint64_t low, high;
+                RsReason reason;
+        } cases[] = {
+                { "bad/signer-expired.pem", y2021 - 1, y2021, RS_REASON_NONE },
+                { "bad/signer-expired.pem", y2021, UINT64_MAX, RS_REASON_EXPIRED },
+                { "bad/signer-expired.pem", y2021 + 1, UINT64_MAX, RS_REASON_EXPIRED },
+                { "bad/signer-expired.pem", 0, y2020 - 1, RS_REASON_EXPIRED },       /* has not begun */
+                { "bad/signer-expired.pem", y2020 - 1, y2020, RS_REASON_EXPIRED },   /* its issuer has not begun */
+                { "bad/signer-future.pem", 1, UINT64_MAX, RS_REASON_NONE },          /* may have begun */
+                { "bad/signer-future.pem", 1, y2095, RS_REASON_NONE },
+                { "bad/signer-future.pem", 1, y2095 - 1, RS_REASON_EXPIRED },
+                { "bad/signer-expired.pem", 0, UINT64_MAX, RS_REASON_NONE },         /* no clock: not judged */
+                { "firmware/signer.pem", 0, 0, RS_REASON_EXPIRED },                  /* forgotten rules refuse */
+                { "firmware/signer.pem", 2, 1, RS_REASON_INVALID },
+                { "firmware/signer.pem", UINT64_MAX, UINT64_MAX, RS_REASON_INVALID },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                PathRules rules = { RS_OID_EKU_IMAGE_SIGNING, false, cases[i].low, cases[i].high };
+                RsError err = RS_ERROR_INIT;
+                SignerInfo signer;
+
+                /* The authority began when the test did: what must pass before that is asked with an open end. */
+                if (cases[i].reason == RS_REASON_NONE && rules.time_high < (uint64_t) time(NULL))
+                        rules.time_high = (uint64_t) time(NULL);
+                (void) verify(cases[i].leaf, "firmware/chain.pem", "firmware/root.pem", &rules, &signer, &err);
+                if (err.reason != cases[i].reason)
+                        fail_msg("case %zu: %s: %s", i, rs_reason_name(err.reason), err.text);
+        }
+}
+
+static void purpose_must_be_named(void **state) {
+        PathRules rules = firmware_now();
+        SignerInfo signer;
+
+        (void) state;
+        for (int i = 0; i < 3; i++) {
+                RsError err = RS_ERROR_INIT;
+
+                rules.eku_oid = i == 0 ? NULL : i == 1 ? "" : "not.an.oid";
+                assert_true(verify("firmware/signer.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &signer,
+                                   &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_INVALID);
+        }
+}
+
+static void unwrap_certificates_agree_on_keys(void **state) {
+        PathRules rules = firmware_now();
+        RsError err = RS_ERROR_INIT;
+        SignerInfo signer;
+
+        (void) state;
+        rules.eku_oid = RS_OID_EKU_UNWRAP;
+        rules.key_agreement = true;
+        assert_int_equal(verify("device/one-unwrap.pem", NULL, "device/ca.pem", &rules, &signer, &err), 0);
+        assert_true(verify("bad/unwrap-purpose.pem", NULL, "device/ca.pem", &rules, &signer, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_PURPOSE);
+        err = RS_ERROR_INIT;
+        assert_true(verify("bad/unwrap-other.pem", NULL, "device/ca.pem", &rules, &signer, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CERTIFICATE);
+        /* And not the other way round. */
+        err = RS_ERROR_INIT;
+        rules.key_agreement = false;
+        assert_true(verify("device/one-unwrap.pem", NULL, "device/ca.pem", &rules, &signer, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_PURPOSE);
+}
+
+static void weak_or_foreign_anchors_are_refused(void **state) {
+        static const struct {
+                const char *file;
+                RsReason reason;
+        } cases[] = {
+                { "bad/root-p256.pem", RS_REASON_ALGORITHM },
+                { "bad/root-rsa2048.pem", RS_REASON_ALGORITHM },
+                { "firmware/authority.pem", RS_REASON_CONFIG },
+                { "bad/signer-self.pem", RS_REASON_CONFIG },
+                { "firmware/root.key", RS_REASON_CONFIG },
+                { "nothing.pem", RS_REASON_CONFIG },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                TrustAnchors *anchors = NULL;
+                RsError err = RS_ERROR_INIT;
+
+                assert_true(anchors_load(pki_path(cases[i].file), &anchors, &err) < 0);
+                assert_null(anchors);
+                if (err.reason != cases[i].reason)
+                        fail_msg("%s: %s: %s", cases[i].file, rs_reason_name(err.reason), err.text);
+        }
+}
+
+static void damaged_certificate_in_anchors_ends_in_an_error_not_a_shorter_list(void **state) {
+        _cleanup_(freep) uint8_t *pem = NULL;
+        _cleanup_(freep) char *both = NULL;
+        TrustAnchors *anchors = NULL;
+        RsError err = RS_ERROR_INIT;
+        size_t size;
+
+        (void) state;
+        assert_int_equal(file_read(AT_FDCWD, pki_path("firmware/root.pem"), 65536, &pem, &size, &err), 1);
+        both = calloc(1, 2 * size);
+        memcpy(both, pem, size);
+        memcpy(both + size, pem, size);
+        assert_int_equal(anchors_parse(SPAN(both, size), &anchors, &err), 0);
+        anchors = anchors_free(anchors);
+        both[size + size / 2] = '!';
+        assert_true(anchors_parse(SPAN(both, 2 * size), &anchors, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CONFIG);
+        err = RS_ERROR_INIT;
+        assert_true(anchors_parse(SPAN_NULL, &anchors, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CONFIG);
+        assert_null(anchors);
+}
+
+static void too_many_certificates_are_not_tried(void **state) {
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *leaf = NULL, *extra = NULL;
+        _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
+        const PathRules rules = firmware_now();
+        RsError err = RS_ERROR_INIT;
+        SignerInfo signer;
+
+        (void) state;
+        assert_int_equal(certs_load(pki_path("firmware/signer.pem"), &leaf, &err), 0);
+        assert_int_equal(certs_load(pki_path("firmware/chain.pem"), &extra, &err), 0);
+        assert_int_equal(anchors_load(pki_path("firmware/root.pem"), &anchors, &err), 0);
+        while (sk_X509_num(extra) < (int) RS_CERT_CHAIN_MAX)
+                assert_int_equal(X509_add_cert(extra, sk_X509_value(leaf, 0), X509_ADD_FLAG_UP_REF), 1);
+        assert_int_equal(path_verify(sk_X509_value(leaf, 0), extra, anchors, &rules, &signer, &err), 0);
+        assert_int_equal(X509_add_cert(extra, sk_X509_value(leaf, 0), X509_ADD_FLAG_UP_REF), 1);
+        assert_true(path_verify(sk_X509_value(leaf, 0), extra, anchors, &rules, &signer, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CERTIFICATE);
+}
+
+static void anchors_store_trusts_nothing_else(void **state) {
+        _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
+        RsError err = RS_ERROR_INIT;
+
+        (void) state;
+        assert_int_equal(anchors_load(pki_path("source/root.pem"), &anchors, &err), 0);
+        assert_int_equal(sk_X509_OBJECT_num(X509_STORE_get0_objects(anchors_store(anchors))), 1);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(each_path_gets_its_verdict),
+                cmocka_unit_test(signer_is_described),
+                cmocka_unit_test(time_is_an_interval),
+                cmocka_unit_test(purpose_must_be_named),
+                cmocka_unit_test(unwrap_certificates_agree_on_keys),
+                cmocka_unit_test(weak_or_foreign_anchors_are_refused),
+                cmocka_unit_test(damaged_certificate_in_anchors_ends_in_an_error_not_a_shorter_list),
+                cmocka_unit_test(too_many_certificates_are_not_tried),
+                cmocka_unit_test(anchors_store_trusts_nothing_else),
+        };
+
+        return cmocka_run_group_tests(tests, pki_setup, pki_teardown);
+}
