@@ -75,7 +75,6 @@ static void fill(uint8_t *data, size_t size) {
 }
 
 static void the_reference_matches_ieee_1619_vector_10(void **state) {
-        _cleanup_(secret_freep) Secret *k = key();
         uint8_t in[32], out[32], expected[32];
 
         (void) state;
