@@ -52,7 +52,7 @@ typedef struct SignerInfo {
 } SignerInfo;
 
 /*
- * leaf, with extra (may be NULL) as untrusted intermediates.  The leaf must be CA:FALSE, have the key usage and the EKU;
+ * leaf, with extra (may be NULL) as untrusted intermediates.  The leaf must be CA:FALSE, with key usage and EKU;
  * an intermediate must be CA:TRUE with keyCertSign and, when it has EKUs, allow this one; unknown critical extensions,
  * keys and digests outside the table in path.c are refused.
  */

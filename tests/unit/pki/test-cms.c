@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signed and enveloped messages: what we make, OpenSSL's program accepts; what others make badly, we refuse (S57, S58). */
+/* Signed and enveloped messages: OpenSSL's program accepts what we make; we refuse what others make badly (S57, S58). */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +99,8 @@ static void signed_content_is_returned_with_its_signer(void **state) {
                 size_t size;
 
                 sign(signers[i], "firmware/chain.pem", &der);
-                assert_int_equal(cms_verify(encoder_view(&der), anchors, &rules, 100, &content, &size, &signer, &err), 0);
+                assert_int_equal(cms_verify(encoder_view(&der), anchors, &rules, 100, &content, &size, &signer, &err),
+                                 0);
                 assert_true(span_equal(SPAN(content, size), CONTENT_SPAN));
                 assert_memory_equal(signer.subject, "CN=Firmware Signer", 18);
         }
