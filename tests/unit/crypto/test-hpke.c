@@ -44,7 +44,8 @@ static Secret *exchange(const char *scalar, const uint8_t own[65], const uint8_t
         params = OSSL_PARAM_BLD_to_param(build);
         assert_true(EVP_PKEY_fromdata_init(make) == 1 && EVP_PKEY_fromdata(make, &key, EVP_PKEY_KEYPAIR, params) == 1);
         other = EVP_PKEY_new();
-        assert_true(EVP_PKEY_copy_parameters(other, key) == 1 && EVP_PKEY_set1_encoded_public_key(other, peer, 65) == 1);
+        assert_true(EVP_PKEY_copy_parameters(other, key) == 1 &&
+                    EVP_PKEY_set1_encoded_public_key(other, peer, 65) == 1);
         ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
         assert_true(EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, other) == 1 &&
                     EVP_PKEY_derive(ctx, secret_bytes_mut(z), &n) == 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signed and enveloped messages: OpenSSL's program accepts what we make; we refuse what others make badly (S57, S58). */
+/* Signed and enveloped messages: OpenSSL's program accepts ours; we refuse what others make badly (S57, S58). */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
