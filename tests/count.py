@@ -58,4 +58,5 @@ def main():
     print(n_passed, len(all_failed), len(all_skipped))
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -23,8 +23,8 @@
 #include <reseal/base/file.h>
 #include <reseal/base/text.h>
 
-#define KEYS_MAX 512u         /* a full configuration of ours has about 60 */
-#define SECTION_NAME_MAX 49u  /* libinih cuts longer ones */
+#define KEYS_MAX 512u        /* a full configuration of ours has about 60 */
+#define SECTION_NAME_MAX 49u /* libinih cuts longer ones */
 
 typedef struct Parser {
         const char *name;
@@ -132,7 +132,8 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
         return 0;
 }
 
-int config_parse(const char *name, const char *text, size_t size, ConfigHandler handler, void *userdata, RsError *err) {
+int config_parse(const char *name, const char *text, size_t size, ConfigHandler handler, void *userdata,
+                 RsError *err) {
         _cleanup_(parser_done) Parser p = {
                 .name = name,
                 .rest = SPAN(text, size),

@@ -262,7 +262,8 @@ int file_pread_all(int fd, void *buffer, size_t size, uint64_t offset, RsError *
                 if (n < 0)
                         return rs_fail_errno(err, errno, "read at %llu", (unsigned long long) offset);
                 if (n == 0)
-                        return rs_fail_errno(err, ENODATA, "end of file at %llu", (unsigned long long) offset);
+                        return rs_fail_errno(err, ENODATA, "end of file at %llu",
+                                             (unsigned long long) offset);
                 p += n;
                 offset += (uint64_t) n;
                 size -= (size_t) n;
