@@ -41,6 +41,7 @@ typedef enum WriterPhase {
         WRITER_PHASE_WRITING,
         WRITER_PHASE_FINISHING,
         WRITER_PHASE_DONE,
+        WRITER_PHASE_FAILED,    /* a frame was refused: what was pipelined behind it is answered by FAIL, ABORT leads to IDLE */
         _WRITER_PHASE_MAX,
 } WriterPhase;
 
@@ -49,13 +50,18 @@ typedef struct WriterRequestRule {
         WriterMessage type;
         const char *name;
         uint32_t phases;        /* bit per WriterPhase */
-        bool takes_fd;
+        uint32_t size_min;      /* of the payload: checked before anything looks into it */
+        uint32_t size_max;
+        bool takes_fd;          /* must come with exactly one descriptor; all others with none */
 } WriterRequestRule;
 const WriterRequestRule *writer_request_rule(uint32_t type);
 bool writer_request_permitted(uint32_t type, WriterPhase phase);
 const char *writer_phase_to_string(WriterPhase phase);
 
 #define WRITER_NO_RING_SLOT UINT32_MAX
+#define WRITER_FRAMES_OUTSTANDING_MAX 4u   /* unanswered FRAMEs at any time; RING_SLOTS */
+#define WRITER_VERSION_SIZE 32u
+#define WRITER_NAME_SIZE 32u
 #define WRITER_SLOTS_MAX 64u
 #define WRITER_RANGES_MAX 4096u
 
@@ -97,14 +103,50 @@ typedef struct WriterProgress {
         uint64_t done_bytes, total_bytes;
 } WriterProgress;
 
+typedef struct WriterHello {
+        char version[WRITER_VERSION_SIZE + 1];
+        bool require_encryption;
+        char line[RS_NAME_MAX + 1];
+} WriterHello;
+
+typedef struct WriterFrame {
+        uint32_t image, frame;
+        uint32_t ring_slot;     /* WRITER_NO_RING_SLOT for zero and dup frames */
+        uint32_t size;          /* of the plaintext */
+} WriterFrame;
+
+typedef enum WriterMark {
+        WRITER_MARK_GOOD = 1,
+        WRITER_MARK_BAD = 2,
+        WRITER_MARK_ACTIVE = 3,
+} WriterMark;
+
 /* encode/decode of each payload, both ends from one file so that they cannot differ */
+void writer_encode_hello_request(Encoder *e, const char *version);
+int writer_decode_hello_request(Span p, char ret_version[WRITER_VERSION_SIZE + 1], RsError *err);
+void writer_encode_hello(Encoder *e, const WriterHello *h);
+int writer_decode_hello(Span p, WriterHello *ret, RsError *err);
 void writer_encode_slots(Encoder *e, const WriterSlotInfo *slots, uint32_t n);
 int writer_decode_slots(Span p, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err);
 void writer_encode_state(Encoder *e, const WriterState *s);
 int writer_decode_state(Span p, WriterState *ret, RsError *err);
+void writer_encode_offer_request(Encoder *e, Span manifest_cms);
+int writer_decode_offer_request(Span p, Span *ret_manifest_cms /* borrows p */, RsError *err);
 void writer_encode_offer(Encoder *e, const WriterOffer *o);
 int writer_decode_offer(Span p, WriterOffer *ret, RsError *err);
+void writer_encode_table_request(Encoder *e, uint32_t image, uint32_t size);
+int writer_decode_table_request(Span p, uint32_t *ret_image, uint32_t *ret_size, RsError *err);
 void writer_encode_ranges(Encoder *e, uint32_t next_frame, const WriterRange *ranges, uint32_t n);
 int writer_decode_ranges(Span p, uint32_t *ret_next, WriterRange *ret, uint32_t max, uint32_t *ret_n, RsError *err);
+void writer_encode_ring(Encoder *e);
+int writer_decode_ring(Span p, RsError *err);    /* slots and slot size must be those of this build */
+void writer_encode_frame_request(Encoder *e, const WriterFrame *f);
+int writer_decode_frame_request(Span p, WriterFrame *ret, RsError *err);
+void writer_encode_frame(Encoder *e, uint32_t image, uint32_t frame);
+int writer_decode_frame(Span p, uint32_t *ret_image, uint32_t *ret_frame, RsError *err);
+void writer_encode_name(Encoder *e, const char *name);   /* answers of FINISH and MARK */
+int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
+void writer_encode_mark_request(Encoder *e, WriterMark what, const char *slot_name);
+int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
 void writer_encode_progress(Encoder *e, const WriterProgress *p);
 int writer_decode_progress(Span p, WriterProgress *ret, RsError *err);
