@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Nothing is forgotten: sources and tests are registered in Meson, limits are applied and met by a test."""
+"""Nothing is forgotten: sources and tests are registered in Meson, limits are applied and met by a test, what is
+cited exists."""
 
 import os
 import re
@@ -44,8 +45,23 @@ def check_limits():
             yield f'{LIMITS}:{n}: {m.group(1)} is met by no test at MAX and MAX + 1'
 
 
+def check_spec():
+    """What a contract or a page of the documentation points to is there."""
+    for path in tree.files('.h', '.c', under=('include', 'src')):
+        for n, line in enumerate(tree.read(path).split('\n'), 1):
+            if re.match(r' \* Spec: ', line):
+                for target in re.findall(r'\b(?:docs|conf|include|systemd|src|tests)/[\w./-]*\w', line):
+                    if not os.path.exists(os.path.join(tree.TOP, target)):
+                        yield f'{path}:{n}: {target} does not exist'
+    for path in tree.files('.md'):
+        for n, line in enumerate(tree.read(path).split('\n'), 1):
+            for target in re.findall(r'\]\(([^)#:]+)(?:#[^)]*)?\)', line):
+                if not os.path.exists(os.path.join(tree.TOP, os.path.dirname(path), target)):
+                    yield f'{path}:{n}: {target} does not exist'
+
+
 def main():
-    findings = list(check_registered()) + list(check_limits())
+    findings = list(check_registered()) + list(check_limits()) + list(check_spec())
     tree.finish(findings, len(tree.files('.c')))
 
 

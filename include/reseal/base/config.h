@@ -3,7 +3,7 @@
 /*
  * config - INI files read through libinih against a table of known keys.
  *
- * Spec:     docs/reseal.conf.5.md, docs/writer.conf.5.md
+ * Spec:     docs/man/reseal.conf.5, docs/man/writer.conf.5
  * Trust:    the file belongs to root; still, unknown sections and keys, repeated keys, lines too long and files
  *           that group or others may write are refused with file and line in the text
  * Owns:     the callback gets borrowed strings, valid during the call
