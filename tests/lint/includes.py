@@ -21,9 +21,9 @@ ROOMS = {
     'slot': ('base', 'format', 'crypto', 'tpm'),
     'trust': ('base', 'format', 'crypto', 'pki', 'tpm'),
     'install': ('base', 'format', 'crypto', 'tpm', 'trust', 'slot', 'boot', 'ipc'),
-    'source': ('base', 'format'),
+    'source': ('base', 'format', 'pki'),
     'flow': ('base', 'format', 'crypto', 'source', 'ipc'),
-    'job': ('base', 'format', 'flow', 'ipc'),
+    'job': ('base', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'source', 'flow'),
 }
 
 PROGRAMS = {
