@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * stage-inflate - zstd (or a plain copy) into a slot of the ring.
+ *
+ * The decoder writes where the writer will read: no copy in between.  The writer takes its own copy before it judges
+ * (the other side of shared memory may change bytes at any moment), so nothing depends on this side leaving them alone;
+ * the decoder in turn reads back what it wrote, but the writer is the side with more rights, not less.
+ *
+ * The frame must decode to exactly the length that follows from its number, and be one zstd frame without anything
+ * behind it: ZSTD_decompressDCtx would accept several, ZSTD_findFrameCompressedSize tells.  One DCtx serves all frames;
+ * the window cap keeps a hostile (but signed) header from asking for memory.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <zstd.h>
+
+#include <reseal/base/cleanup.h>
+
+#include "stage.h"
+
+#define WINDOW_LOG_MAX 20 /* 1 MiB: docs/format-bundle.md section 4 */
+
+typedef struct StageInflate {
+        Stage base;
+        WriterClient *writer;
+        Ring *ring;             /* borrowed from the writer client */
+        ZSTD_DCtx *zstd;
+} StageInflate;
+
+static int decode(StageInflate *s, const Piece *p, uint8_t *to, RsError *err) {
+        if (p->frame->kind == FRAME_KIND_RAW) {
+                if (p->size != p->plain_size)
+                        return rs_fail(err, CODEC, "frame %u: raw with %zu bytes instead of %u", p->number, p->size, p->plain_size);
+                memcpy(to, p->data, p->size);
+                return 0;
+        }
+
+        size_t whole = ZSTD_findFrameCompressedSize(p->data, p->size);
+        if (ZSTD_isError(whole) || whole != p->size)
+                return rs_fail(err, CODEC, "frame %u: not one zstd frame", p->number);
+        if (ZSTD_getFrameContentSize(p->data, p->size) != p->plain_size)
+                return rs_fail(err, CODEC, "frame %u: another content size than %u", p->number, p->plain_size);
+        size_t n = ZSTD_decompressDCtx(s->zstd, to, p->plain_size, p->data, p->size);
+        if (ZSTD_isError(n))
+                return rs_fail(err, CODEC, "frame %u: %s", p->number, ZSTD_getErrorName(n));
+        if (n != p->plain_size)
+                return rs_fail(err, CODEC, "frame %u: %zu bytes instead of %u", p->number, n, p->plain_size);
+        return 0;
+}
+
+static int inflate_feed(Stage *base, Piece *p, RsError *err) {
+        StageInflate *s = (StageInflate *) base;
+
+        p->ring_slot = WRITER_NO_RING_SLOT;
+        if (p->data) {
+                int r = writer_take_slot(s->writer, &p->ring_slot, err);
+                if (r < 0)
+                        return r;
+                r = decode(s, p, ring_slot(s->ring, p->ring_slot), err);
+                if (r < 0)
+                        return r;
+        }
+        return stage_pass(base, p, err);
+}
+
+static Stage *inflate_free(Stage *base) {
+        StageInflate *s = (StageInflate *) base;
+
+        (void) ZSTD_freeDCtx(s->zstd);
+        free(s);
+        return NULL;
+}
+
+static const StageKind INFLATE_KIND = { .name = "inflate", .feed = inflate_feed, .free = inflate_free };
+
+int stage_inflate_new(WriterClient *writer, Stage **ret, RsError *err) {
+        _cleanup_(stage_freep) Stage *base = NULL;
+
+        StageInflate *s = calloc(1, sizeof(*s));
+        if (!s)
+                return rs_fail_oom(err);
+        base = &s->base;
+        base->kind = &INFLATE_KIND;
+        s->writer = writer;
+        s->zstd = ZSTD_createDCtx();
+        if (!s->zstd)
+                return rs_fail_oom(err);
+        if (ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
+                return rs_fail(err, INTERNAL, "zstd does not take a window limit");
+        int r = writer_call_ring(writer, &s->ring, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(base);
+        return 0;
+}
