@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * run - drives the machine of machine.c on the worker thread.
+ *
+ * Each action below does one step and returns; what its result means for the job is said in one place (event_of), and what
+ * comes next in the table.  Everything may be repeated: after the writer was lost the manifest is offered again, passes the
+ * gate again, and the writer says which frames it has proven.
+ *
+ * The cancel descriptor wakes every wait (source and writer poll it).  An abort afterwards must not be cancelled itself, so
+ * the writer client forgets the descriptor first.  A FINISH that has passed the point of no return answers the abort with
+ * `State`; the installation then completes, and the job is done, not cancelled (protocol-writer.md, ABORT).
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
+#include <reseal/flow/flow.h>
+#include <reseal/job/run.h>
+
+#include "grant.h"
+#include "head.h"
+
+typedef struct RunImage {
+        Table *table;
+        uint32_t next;
+        WriterRange *proven;
+        uint32_t n_proven;
+} RunImage;
+
+typedef struct Run {
+        const JobEnv *env;
+        const char *url, *ticket_url;
+        JobOnProgress fn;
+        void *userdata;
+        JobProgress progress;
+
+        Https *https;
+        Source *source;
+        Head head;
+        WriterClient *writer;
+        WriterOffer offer;
+        Secret *content_key;
+        RunImage images[RS_IMAGES_MAX];
+        unsigned losses;        /* since a frame was written */
+} Run;
+
+static void report(Run *run) {
+        if (run->fn)
+                run->fn(run->userdata, &run->progress);
+}
+
+static void forget_images(Run *run) {
+        for (size_t i = 0; i < RS_IMAGES_MAX; i++) {
+                run->images[i].table = table_free(run->images[i].table);
+                free(run->images[i].proven);
+                run->images[i] = (RunImage){ 0 };
+        }
+}
+
+static void run_done(Run *run) {
+        forget_images(run);
+        run->content_key = secret_free(run->content_key);
+        run->writer = writer_client_free(run->writer);
+        head_done(&run->head);
+        run->source = source_close(run->source);
+        run->https = https_free(run->https);
+}
+
+static void on_writer_progress(void *userdata, const WriterProgress *p) {
+        Run *run = userdata;
+
+        run->progress.step = p->step + 1;
+        report(run);
+}
+
+static void on_frame(void *userdata, uint32_t image, uint64_t plain_size) {
+        Run *run = userdata;
+
+        (void) image;
+        run->losses = 0;
+        run->progress.done_bytes += plain_size;
+        report(run);
+}
+
+static FlowSpec flow_spec(Run *run) {
+        FlowSpec spec = {
+                .source = run->source,
+                .writer = run->writer,
+                .header = &run->head.header,
+                .manifest = run->head.manifest,
+                .content_key = run->content_key,
+                .on_frame = on_frame,
+                .userdata = run,
+        };
+        memcpy(spec.bundle_id, run->head.bundle_id, sizeof(spec.bundle_id));
+        return spec;
+}
+
+/* -- actions ------------------------------------------------------------------------------------- */
+
+static int connect_writer(Run *run, RsError *err) {
+        run->writer = writer_client_free(run->writer);
+        int r = writer_client_connect(run->env->writer_socket, &run->writer, err);
+        if (r < 0)
+                return r;
+        writer_client_on_progress(run->writer, on_writer_progress, run);
+        writer_client_set_cancel_fd(run->writer, run->env->https.cancel_fd);
+        return 0;
+}
+
+/* The writer refuses this too; here it is refused before the ticket server is asked. */
+static int check_encryption(Run *run, RsError *err) {
+        if (run->head.header.encrypted)
+                return 0;
+        if (run->head.manifest->confidential)
+                return rs_fail(err, POLICY, "the manifest says confidential, but the bundle is not encrypted");
+        if (writer_client_require_encryption(run->writer))
+                return rs_fail(err, POLICY, "this device takes encrypted bundles only");
+        return 0;
+}
+
+static int read_head(Run *run, RsError *err) {
+        head_done(&run->head);
+        run->source = source_close(run->source);
+        run->https = https_free(run->https);
+        int r = https_new(&run->env->https, &run->https, err);
+        if (r >= 0)
+                r = https_open(run->https, run->url, &run->source, err);
+        if (r < 0)
+                return r;
+        (void) snprintf(run->progress.validator, sizeof(run->progress.validator), "%s", source_validator(run->source));
+        r = head_read(run->source, run->env->firmware, &run->head, err);
+        if (r < 0)
+                return r;
+
+        const Manifest *m = run->head.manifest;
+        run->progress.has_bundle = true;
+        memcpy(run->progress.bundle_id, run->head.bundle_id, RS_DIGEST_SIZE);
+        memcpy(run->progress.version, m->version, sizeof(run->progress.version));
+        run->progress.release = m->release;
+        run->progress.total_bytes = 0;
+        for (uint32_t i = 0; i < m->n_images; i++)
+                run->progress.total_bytes += m->images[i].size;
+        r = connect_writer(run, err);
+        if (r < 0)
+                return r;
+        return check_encryption(run, err);
+}
+
+static int act_read_head(Run *run, RsError *err) {
+        return read_head(run, err);
+}
+
+static int wait_or_cancel(const JobEnv *env, uint64_t usec, RsError *err) {
+        struct pollfd p = { .fd = env->https.cancel_fd, .events = POLLIN };
+
+        if (poll(&p, 1, (int) (usec / 1000)) > 0)
+                return rs_fail(err, CANCELLED, "while waiting for the writer");
+        return 0;
+}
+
+/* The head is kept if it was read: its bytes are addressed by digest and judged again by the new writer. */
+static int act_reconnect(Run *run, RsError *err) {
+        run->writer = writer_client_free(run->writer);
+        forget_images(run);
+        run->progress.lost = true;
+        run->progress.step = 0;
+        run->losses++;
+        int r = wait_or_cancel(run->env, run->env->writer_retry_usec << (run->losses < 6 ? run->losses - 1 : 5), err);
+        if (r < 0)
+                return r;
+        if (!run->head.manifest)
+                return read_head(run, err);
+        r = connect_writer(run, err);
+        return r < 0 ? r : check_encryption(run, err);
+}
+
+static int act_offer(Run *run, RsError *err) {
+        int r = writer_call_offer(run->writer, SPAN(run->head.cms, run->head.cms_size), &run->offer, err);
+        if (r < 0)
+                return r;
+        if (run->offer.n_images != run->head.manifest->n_images ||
+            memcmp(run->offer.bundle_id, run->head.bundle_id, RS_DIGEST_SIZE) != 0)
+                return rs_fail(err, PROTOCOL, "the writer answers for another bundle");
+        return 0;
+}
+
+static int act_open_ticket(Run *run, RsError *err) {
+        if (!run->head.header.encrypted || run->content_key)
+                return 0;
+        return grant_fetch(run->env, run->https, run->url, run->ticket_url, run->head.bundle_id, &run->content_key, err);
+}
+
+static uint64_t proven_bytes(const RunImage *image) {
+        uint64_t sum = 0;
+
+        for (uint32_t f = 0; f < image->table->n_frames; f++) {
+                bool proven = f < image->next;
+                for (uint32_t i = 0; !proven && i < image->n_proven; i++)
+                        proven = f >= image->proven[i].first && f - image->proven[i].first < image->proven[i].count;
+                if (proven)
+                        sum += table_frame_plain_size(image->table, f);
+        }
+        return sum;
+}
+
+static int act_send_tables(Run *run, RsError *err) {
+        FlowSpec spec = flow_spec(run);
+        _cleanup_(freep) WriterRange *ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
+
+        if (!ranges)
+                return rs_fail_oom(err);
+        forget_images(run);
+        run->progress.done_bytes = 0;
+        for (uint32_t i = 0; i < run->head.manifest->n_images; i++) {
+                _cleanup_(freep) uint8_t *bytes = NULL;
+                RunImage *image = &run->images[i];
+
+                if (!run->offer.images[i].wanted) {
+                        run->progress.done_bytes += run->head.manifest->images[i].size;
+                        continue;
+                }
+                int r = flow_fetch_table(&spec, i, &bytes, &image->table, err);
+                if (r >= 0)
+                        r = writer_call_table(run->writer, i, SPAN(bytes, run->head.manifest->images[i].table_size),
+                                              &image->next, ranges, &image->n_proven, err);
+                if (r < 0)
+                        return r;
+                if (image->n_proven) {
+                        image->proven = calloc(image->n_proven, sizeof(*ranges));
+                        if (!image->proven)
+                                return rs_fail_oom(err);
+                        memcpy(image->proven, ranges, image->n_proven * sizeof(*ranges));
+                }
+                run->progress.done_bytes += proven_bytes(image);
+        }
+        return 0;
+}
+
+static int act_write_frames(Run *run, RsError *err) {
+        FlowSpec spec = flow_spec(run);
+
+        for (uint32_t i = 0; i < run->head.manifest->n_images; i++) {
+                const RunImage *image = &run->images[i];
+                if (!image->table)
+                        continue;
+                int r = flow_write_image(&spec, i, image->table, image->next, image->proven, image->n_proven, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int act_finish(Run *run, RsError *err) {
+        int r = writer_call_finish(run->writer, run->progress.primary, err);
+        if (r >= 0 || err->reason != RS_REASON_CANCELLED)
+                return r;
+
+        /* Cancelled while the writer finishes: it says whether that is still possible. */
+        RsError refused = RS_ERROR_INIT;
+        writer_client_set_cancel_fd(run->writer, -EBADF);
+        int aborted = writer_call_abort(run->writer, &refused);
+        if (aborted >= 0 || refused.reason != RS_REASON_STATE)
+                return r;
+        *err = RS_ERROR_INIT;
+        return writer_call_finish(run->writer, run->progress.primary, err);
+}
+
+static int act_abort(Run *run, RsError *err) {
+        RsError ignored = RS_ERROR_INIT; /* the job has its reason already; closing the connection aborts as well */
+
+        (void) err;
+        if (run->writer) {
+                writer_client_set_cancel_fd(run->writer, -EBADF);
+                (void) writer_call_abort(run->writer, &ignored);
+        }
+        return 0;
+}
+
+static int act_nothing(Run *run, RsError *err) {
+        (void) run;
+        (void) err;
+        return 0;
+}
+
+static int (*const ACTIONS[_JOB_ACTION_MAX])(Run *run, RsError *err) = {
+        [JOB_ACTION_NONE] = act_nothing,
+        [JOB_ACTION_READ_HEAD] = act_read_head,
+        [JOB_ACTION_RECONNECT] = act_reconnect,
+        [JOB_ACTION_OFFER] = act_offer,
+        [JOB_ACTION_OPEN_TICKET] = act_open_ticket,
+        [JOB_ACTION_SEND_TABLES] = act_send_tables,
+        [JOB_ACTION_WRITE_FRAMES] = act_write_frames,
+        [JOB_ACTION_FINISH] = act_finish,
+        [JOB_ACTION_ABORT] = act_abort,
+        [JOB_ACTION_REPORT] = act_nothing,
+};
+
+/* -- the loop ------------------------------------------------------------------------------------ */
+
+static JobEvent event_of(Run *run, int r, const RsError *why) {
+        if (r >= 0)
+                return JOB_EVENT_SUCCESS;
+        if (why->reason == RS_REASON_CANCELLED)
+                return JOB_EVENT_CANCEL;
+        /* Busy: the connection of a killed predecessor may linger for a moment. */
+        if ((why->reason == RS_REASON_WRITER_GONE || why->reason == RS_REASON_BUSY) &&
+            run->losses < run->env->writer_retries)
+                return JOB_EVENT_LOST;
+        return JOB_EVENT_FAILURE;
+}
+
+static bool is_cancelled(const JobEnv *env) {
+        struct pollfd p = { .fd = env->https.cancel_fd, .events = POLLIN };
+
+        return poll(&p, 1, 0) > 0;
+}
+
+int job_run(const JobEnv *env, const char *url, const char *ticket_url, JobOnProgress fn, void *userdata,
+            JobProgress *ret_progress, RsError *err) {
+        _cleanup_(run_done) Run run = {
+                .env = env, .url = url, .ticket_url = ticket_url, .fn = fn, .userdata = userdata,
+                .progress = { .state = JOB_STATE_QUEUED },
+        };
+        JobEvent event = is_cancelled(env) ? JOB_EVENT_CANCEL : JOB_EVENT_START;
+
+        if (event == JOB_EVENT_CANCEL)
+                (void) rs_fail(&run.progress.failure, CANCELLED, "before it began");
+        do {
+                const JobTransition *t = job_transition(run.progress.state, event);
+                if (!t) { /* J5: a hole in the table */
+                        (void) rs_fail(&run.progress.failure, INTERNAL, "no way on from %s",
+                                       job_state_to_string(run.progress.state));
+                        run.progress.state = JOB_STATE_FAILED;
+                        break;
+                }
+                run.progress.state = t->next;
+                report(&run);
+
+                RsError why = RS_ERROR_INIT;
+                int r = ACTIONS[t->action](&run, &why);
+                if (r >= 0 && !job_state_is_final(t->next) && t->next != JOB_STATE_FINISH && is_cancelled(env))
+                        r = rs_fail(&why, CANCELLED, "in state %s", job_state_to_string(t->next));
+                event = event_of(&run, r, &why);
+                if (r < 0)
+                        run.progress.failure = why;
+                else if (!job_state_is_final(run.progress.state))
+                        run.progress.failure = RS_ERROR_INIT;
+        } while (!job_state_is_final(run.progress.state));
+
+        *ret_progress = run.progress;
+        if (run.progress.state == JOB_STATE_DONE)
+                return 0;
+        *err = run.progress.failure;
+        return -err->errnum;
+}
+
+/* -- inspection ---------------------------------------------------------------------------------- */
+
+void job_inspection_done(JobInspection *i) {
+        i->manifest = manifest_free(i->manifest);
+}
+
+/* The gate itself, asked and taken back: nothing on disk changes before the first frame. */
+static void ask_writer(Run *run, RsError *ret_verdict) {
+        RsError ignored = RS_ERROR_INIT;
+
+        if (connect_writer(run, ret_verdict) < 0 || check_encryption(run, ret_verdict) < 0)
+                return;
+        if (act_offer(run, ret_verdict) >= 0)
+                (void) act_abort(run, &ignored);
+}
+
+int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError *err) {
+        _cleanup_(run_done) Run run = { .env = env, .url = url };
+
+        int r = https_new(&env->https, &run.https, err);
+        if (r >= 0)
+                r = https_open(run.https, url, &run.source, err);
+        if (r >= 0)
+                r = head_read(run.source, env->firmware, &run.head, err);
+        if (r < 0)
+                return r;
+
+        JobInspection i = { .encrypted = run.head.header.encrypted, .signer = run.head.signer };
+        memcpy(i.bundle_id, run.head.bundle_id, sizeof(i.bundle_id));
+        ask_writer(&run, &i.verdict);
+        i.manifest = TAKE_PTR(run.head.manifest);
+        *ret = i;
+        return 0;
+}
