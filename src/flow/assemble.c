@@ -4,10 +4,10 @@
  *
  *     source --bytes--> collect --frame--> open --payload--> check --proven payload--> inflate --ring--> send
  *
- * collect cuts the byte stream at the lengths of the signed table, so that hostile bytes never decide how long anything
- * is.  Zero and dup frames take no bytes from the stream: they are inserted where their number is due.  Frames the writer
- * has proven on the medium already (a resumed installation) are left out; each gap of missing frames is one sequential
- * request.
+ * collect cuts the byte stream at the lengths of the signed table, so that hostile bytes never decide how
+ * long anything is.  Zero and dup frames take no bytes from the stream: they are inserted where their
+ * number is due.  Frames the writer has proven on the medium already (a resumed installation) are left out;
+ * each gap of missing frames is one sequential request.
  *
  * Memory: one frame of ciphertext, one zstd context, the ring.  Nothing grows with the image but the table.
  */
@@ -78,7 +78,8 @@ int flow_fetch_table(const FlowSpec *spec, uint32_t image, uint8_t **ret_bytes, 
                 return rs_fail(err, FORMAT, "image %u: the frames section has not the length the table gives", image);
         r = hashtree_new(SPAN_ARRAY(m->salt), &tree, err);
         if (r >= 0)
-                r = hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) table->chunk_digests, table->n_chunks, digest, err);
+                r = hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) table->chunk_digests, table->n_chunks,
+                                  digest, err);
         if (r < 0)
                 return r;
         if (memcmp(digest, m->root, sizeof(digest)) != 0)

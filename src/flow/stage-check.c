@@ -2,8 +2,8 @@
 /*
  * stage-check - SHA-256 of the payload against the signed table.
  *
- * Stands before the decompressor, so that a decoder of foreign formats only ever sees bytes that a release engineer
- * signed: whoever took over the source or shares the content key cannot reach it (T13).
+ * Stands before the decompressor, so that a decoder of foreign formats only ever sees bytes that a release
+ * engineer signed: whoever took over the source or shares the content key cannot reach it (T13).
  */
 #include <stdlib.h>
 #include <string.h>

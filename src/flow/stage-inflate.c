@@ -2,13 +2,14 @@
 /*
  * stage-inflate - zstd (or a plain copy) into a slot of the ring.
  *
- * The decoder writes where the writer will read: no copy in between.  The writer takes its own copy before it judges
- * (the other side of shared memory may change bytes at any moment), so nothing depends on this side leaving them alone;
- * the decoder in turn reads back what it wrote, but the writer is the side with more rights, not less.
+ * The decoder writes where the writer will read: no copy in between.  The writer takes its own copy before
+ * it judges (the other side of shared memory may change bytes at any moment), so nothing depends on this
+ * side leaving them alone; the decoder in turn reads back what it wrote, but the writer is the side with
+ * more rights, not less.
  *
- * The frame must decode to exactly the length that follows from its number, and be one zstd frame without anything
- * behind it: ZSTD_decompressDCtx would accept several, ZSTD_findFrameCompressedSize tells.  One DCtx serves all frames;
- * the window cap keeps a hostile (but signed) header from asking for memory.
+ * The frame must decode to exactly the length that follows from its number, and be one zstd frame without
+ * anything behind it: ZSTD_decompressDCtx would accept several, ZSTD_findFrameCompressedSize tells.  One
+ * DCtx serves all frames; the window cap keeps a hostile (but signed) header from asking for memory.
  */
 #include <stdlib.h>
 #include <string.h>

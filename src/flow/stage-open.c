@@ -2,9 +2,9 @@
 /*
  * stage-open - AES-256-GCM: ciphertext in, payload out, in place.
  *
- * The tag finds damage early and nothing more: every device entitled to a release holds its content key and could make
- * a good tag.  Authenticity comes from the next stage.  Frame number and length are bound by nonce and additional data,
- * so a frame moved to another place does not open.
+ * The tag finds damage early and nothing more: every device entitled to a release holds its content key and
+ * could make a good tag.  Authenticity comes from the next stage.  Frame number and length are bound by
+ * nonce and additional data, so a frame moved to another place does not open.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /*
  * stage-send - hands a filled slot of the ring over to the writer.
  *
- * The last stage.  Several frames are outstanding at a time, so that this process decodes the next while the writer
- * hashes and encrypts the one before: on two cores the two sides overlap.
+ * The last stage.  Several frames are outstanding at a time, so that this process decodes the next while
+ * the writer hashes and encrypts the one before: on two cores the two sides overlap.
  */
 #include <stdlib.h>
 

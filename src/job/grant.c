@@ -2,11 +2,13 @@
 /*
  * grant - fetches this device's ticket for a bundle and opens it in the TPM.
  *
- * Cheap before dear: size, signature and purpose, form, bundle, device, time; only then one TPM2_ECDH_ZGen.  The shared
- * point leaves the TPM through a session salted to the storage root key; it and the content key live in Secrets.
+ * Cheap before dear: size, signature and purpose, form, bundle, device, time; only then one TPM2_ECDH_ZGen.
+ * The shared point leaves the TPM through a session salted to the storage root key; it and the content key
+ * live in Secrets.
  *
- * A ticket is looked for under the device's own id, the digest of its unwrap key: what another device may read says
- * nothing to this one, and a wrong file at the right place fails by name (WrongDevice) and by key schedule.
+ * A ticket is looked for under the device's own id, the digest of its unwrap key: what another device may
+ * read says nothing to this one, and a wrong file at the right place fails by name (WrongDevice) and by key
+ * schedule.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -42,7 +44,8 @@ int grant_open(const JobEnv *env, Span cms, const uint8_t bundle_id[RS_DIGEST_SI
         if (r < 0)
                 return r;
         ticket_info(&ticket, info);
-        r = hpke_open_with_z(z, env->unwrap->point, ticket.enc, SPAN_ARRAY(info), SPAN_NULL, SPAN_ARRAY(ticket.ct), &key, err);
+        r = hpke_open_with_z(z, env->unwrap->point, ticket.enc, SPAN_ARRAY(info), SPAN_NULL, SPAN_ARRAY(ticket.ct),
+                             &key, err);
         if (r < 0)
                 return r;
         if (secret_size(key) != RS_KEY_SIZE)

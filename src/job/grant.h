@@ -4,10 +4,12 @@
  * grant - from a ticket to the content key.
  *
  * Spec:     docs/format-ticket.md
- * Trust:    the ticket is hostile until its signature under the source anchors is good; it grants reading, never installing
+ * Trust:    the ticket is hostile until its signature under the source anchors is good; it grants reading,
+ *           never installing
  * Owns:     the Secret belongs to the caller
  * Units:    none
- * Errors:   TICKET, TICKET_EXPIRED, WRONG_DEVICE, WRONG_BUNDLE, DECRYPT, NOT_PROVISIONED, those of cms.h, https.h, tpm.h
+ * Errors:   TICKET, TICKET_EXPIRED, WRONG_DEVICE, WRONG_BUNDLE, DECRYPT, NOT_PROVISIONED, those of cms.h,
+ *           https.h, tpm.h
  * Context:  worker thread; the TPM takes its time
  * Programs: reseald
  */

@@ -2,11 +2,13 @@
 /*
  * head - reads header and manifest, and finds out which bundle this is.
  *
- * The bundle id is the digest of the signed content, so the content has to be taken out of its CMS wrapping here, although
- * the verdict is the writer's: the id addresses the ticket.  Where the firmware anchors are readable the signature is checked
- * as well, which turns "the writer refused" into a refusal before the ticket server is even asked.
+ * The bundle id is the digest of the signed content, so the content has to be taken out of its CMS wrapping
+ * here, although the verdict is the writer's: the id addresses the ticket.  Where the firmware anchors are
+ * readable the signature is checked as well, which turns "the writer refused" into a refusal before the
+ * ticket server is even asked.
  *
- * The order is: fixed header, whole header, caps, manifest.  No length is used for an allocation before its cap.
+ * The order is: fixed header, whole header, caps, manifest.  No length is used for an allocation before its
+ * cap.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,8 @@
  * head - what stands before the tables: header and signed manifest of a bundle.
  *
  * Spec:     docs/format-bundle.md sections 1 to 3
- * Trust:    with anchors the signature has been verified here too; that is a courtesy to the operator, the writer decides
+ * Trust:    with anchors the signature has been verified here too; that is a courtesy to the operator, the
+ *           writer decides
  * Owns:     a Head owns CMS bytes and manifest
  * Units:    bytes
  * Errors:   FORMAT, MANIFEST, TRUNCATED, those of cms.h and source.h

@@ -6,24 +6,24 @@
  *                ^         |        |         |        |         |
  *                +---------+--------+-- lost -+--------+---------+        any of them -> failed, cancelled
  *
- * What each state means, what is on disk, what may be trusted, and what a power cut does.  "Record" is the job record of
- * this daemon (record.h): a note of what was asked for, for people and for resuming; the install record of the writer is
- * the only one that decides anything.
+ * What each state means, what is on disk, what may be trusted, and what a power cut does.  "Record" is the
+ * job record of this daemon (record.h): a note of what was asked for, for people and for resuming; the
+ * install record of the writer is the only one that decides anything.
  *
  *   queued     Record: address and options.  Nothing of the bundle is known.  Power cut: the job starts again.
- *   connect    Record as before.  The source is being authenticated, header and manifest read; nothing of it is trusted
- *              but its form.  Power cut: starts again.
+ *   connect    Record as before.  The source is being authenticated, header and manifest read; nothing of it
+ *              is trusted but its form.  Power cut: starts again.
  *   offer      The writer judges the manifest (gate).  Slot untouched.  Power cut: starts again.
- *   ticket     The writer has accepted the release and made no change.  The ticket is verified and opened in the TPM: from
- *              here on a content key lives in locked memory, never on disk.  Power cut: starts again.
+ *   ticket     The writer has accepted the release and made no change.  The ticket is verified and opened in
+ *              the TPM: from here on a content key lives in locked memory, never on disk.  Power cut: starts again.
  *   table      Tables opened; their digests are signed, their roots follow.  Slot untouched.  Power cut: starts again.
  *   write      With the first verified frame the writer makes its install record and gives up the old content of the
  *              target (W1 to W4).  Power cut: the running slot boots, the target cannot; this job starts again from its
  *              record and the writer says which frames it has proven: those are not fetched again.
  *   finish     All frames are with the writer, which proves, commits and switches (W5 to W8).  Power cut: before W8 the
  *              running slot boots and the job converges to the same end; after W8 the new one is tried.
- *   done       The record is gone.  failed and cancelled likewise: an install record of the writer stays, so that the same
- *              bundle asked for again goes on where it was.
+ *   done       The record is gone.  failed and cancelled likewise: an install record of the writer stays, so that the
+ *              same bundle asked for again goes on where it was.
  *
  * Invariants
  *   J1  A job leaves `connect` only with a manifest that is well-formed, and `offer` only with the writer's consent.

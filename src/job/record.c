@@ -2,9 +2,9 @@
 /*
  * record - what a job needs to be started again: address, options, and what to show meanwhile.
  *
- * Binary, one version, every field bounded, nothing behind the last.  Replaced durably (temporary file, fsync, rename,
- * fsync of the directory), so a power cut leaves the old note or the new one.  Nothing secret is in it: the content key
- * comes from the ticket again, through the TPM.
+ * Binary, one version, every field bounded, nothing behind the last.  Replaced durably (temporary file,
+ * fsync, rename, fsync of the directory), so a power cut leaves the old note or the new one.  Nothing
+ * secret is in it: the content key comes from the ticket again, through the TPM.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -2,13 +2,14 @@
 /*
  * run - drives the machine of machine.c on the worker thread.
  *
- * Each action below does one step and returns; what its result means for the job is said in one place (event_of), and what
- * comes next in the table.  Everything may be repeated: after the writer was lost the manifest is offered again, passes the
- * gate again, and the writer says which frames it has proven.
+ * Each action below does one step and returns; what its result means for the job is said in one place
+ * (event_of), and what comes next in the table.  Everything may be repeated: after the writer was lost the
+ * manifest is offered again, passes the gate again, and the writer says which frames it has proven.
  *
- * The cancel descriptor wakes every wait (source and writer poll it).  An abort afterwards must not be cancelled itself, so
- * the writer client forgets the descriptor first.  A FINISH that has passed the point of no return answers the abort with
- * `State`; the installation then completes, and the job is done, not cancelled (protocol-writer.md, ABORT).
+ * The cancel descriptor wakes every wait (source and writer poll it).  An abort afterwards must not be
+ * cancelled itself, so the writer client forgets the descriptor first.  A FINISH that has passed the point
+ * of no return answers the abort with `State`; the installation then completes, and the job is done, not
+ * cancelled (protocol-writer.md, ABORT).
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -191,7 +192,8 @@ static int act_offer(Run *run, RsError *err) {
 static int act_open_ticket(Run *run, RsError *err) {
         if (!run->head.header.encrypted || run->content_key)
                 return 0;
-        return grant_fetch(run->env, run->https, run->url, run->ticket_url, run->head.bundle_id, &run->content_key, err);
+        return grant_fetch(run->env, run->https, run->url, run->ticket_url, run->head.bundle_id, &run->content_key,
+                           err);
 }
 
 static uint64_t proven_bytes(const RunImage *image) {

@@ -2,13 +2,14 @@
 /*
  * answer - does the server answer what was asked?
  *
- * A bundle is fetched in several ranges, over connections that may break.  What must never happen is that bytes of two
- * versions of a file are taken for one: each range answer therefore states the range that was asked for, exactly, and the
- * same entity tag (or date) and total size as the first one did.  The digests in the signed table would catch a splice too;
- * here it is caught before the bytes are used, and named for what it is.
+ * A bundle is fetched in several ranges, over connections that may break.  What must never happen is that
+ * bytes of two versions of a file are taken for one: each range answer therefore states the range that was
+ * asked for, exactly, and the same entity tag (or date) and total size as the first one did.  The digests
+ * in the signed table would catch a splice too; here it is caught before the bytes are used, and named for
+ * what it is.
  *
- * If-Range makes a well-behaved server send the whole file (200) when it has changed.  A server that ignores ranges sends
- * 200 as well; the validator tells the two apart.
+ * If-Range makes a well-behaved server send the whole file (200) when it has changed.  A server that
+ * ignores ranges sends 200 as well; the validator tells the two apart.
  */
 #include <errno.h>
 #include <string.h>
@@ -158,8 +159,9 @@ static int judge_range(const Answer *a, const Question *q, Validator *v, RsError
                 return rs_fail(err, HTTP, "206 without one Content-Range");
         bool cut = q->open_end && c->last < q->last && c->last == c->total - 1;
         if (c->first != q->first || (c->last != q->last && !cut))
-                return rs_fail(err, HTTP, "bytes %llu-%llu asked for, %llu-%llu answered", (unsigned long long) q->first,
-                               (unsigned long long) q->last, (unsigned long long) c->first, (unsigned long long) c->last);
+                return rs_fail(err, HTTP, "bytes %llu-%llu asked for, %llu-%llu answered",
+                               (unsigned long long) q->first, (unsigned long long) q->last,
+                               (unsigned long long) c->first, (unsigned long long) c->last);
         int r = judge_version(a, v, err);
         if (r < 0)
                 return r;

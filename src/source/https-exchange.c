@@ -2,13 +2,15 @@
 /*
  * https-exchange - one HTTP request, driven to its end.
  *
- * curl's multi interface is used with a single transfer, so that the waiting is ours: the cancel descriptor wakes it, and
- * the two clocks run in one place.  The slow-source clock stands still while our own sink works (the slot may be slow, the
- * source is not to blame) and curl's own low-speed option could not know that; the other is the deadline of the whole job.
+ * curl's multi interface is used with a single transfer, so that the waiting is ours: the cancel descriptor
+ * wakes it, and the two clocks run in one place.  The slow-source clock stands still while our own sink
+ * works (the slot may be slow, the source is not to blame) and curl's own low-speed option could not know
+ * that; the other is the deadline of the whole job.
  *
- * Nothing of the environment steers a request: no proxy variable, no .netrc, no cookies, no system trust.  Redirects are
- * not followed by curl: where to is decided in https.c.  Byte counts are ours (CURLOPT_MAXFILESIZE stops a running transfer
- * only since curl 8.4, and Debian 12 has 7.88): the sink never gets a byte more than was asked for.
+ * Nothing of the environment steers a request: no proxy variable, no .netrc, no cookies, no system trust.
+ * Redirects are not followed by curl: where to is decided in https.c.  Byte counts are ours
+ * (CURLOPT_MAXFILESIZE stops a running transfer only since curl 8.4, and Debian 12 has 7.88): the sink
+ * never gets a byte more than was asked for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +35,7 @@ static size_t on_head(char *data, size_t size, size_t n, void *userdata) {
         x->head_bytes += line.size;
         x->window_bytes += line.size;
         if (x->head_bytes > HEAD_BYTES_MAX) {
-                x->failure = rs_fail(x->err, TOO_MUCH, "the head of the answer has more than %u bytes", HEAD_BYTES_MAX);
+                x->failure = rs_fail(x->err, TOO_MUCH, "a head of more than %u bytes", HEAD_BYTES_MAX);
                 return 0;
         }
         while (line.size && (line.data[line.size - 1] == '\n' || line.data[line.size - 1] == '\r'))
@@ -95,7 +97,7 @@ static int set_options(Exchange *x, struct curl_slist *headers, const char *rang
         SET(REDIR_PROTOCOLS_STR, "https");
         SET(FOLLOWLOCATION, 0L);
         SET(DISALLOW_USERNAME_IN_URL, 1L);
-        SET(HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1); /* HTTP/2 costs a fifth more CPU and gives one stream nothing */
+        SET(HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1); /* 2 costs a fifth more CPU and gains one stream nothing */
         SET(SSLVERSION, (long) (CURL_SSLVERSION_TLSv1_3 | CURL_SSLVERSION_MAX_TLSv1_3));
         SET(CAINFO, NULL);
         SET(CAPATH, NULL);
@@ -236,7 +238,9 @@ static int conclude(Exchange *x, CURLcode code, RsError *err) {
                 return x->failure; /* a callback refused and has said why */
         if (x->judged && x->answer.status >= 300) {
                 const char *to = NULL;
-                if (x->answer.status < 400 && curl_easy_getinfo(x->h->easy, CURLINFO_REDIRECT_URL, &to) == CURLE_OK && to) {
+                if (x->answer.status < 400)
+                        (void) curl_easy_getinfo(x->h->easy, CURLINFO_REDIRECT_URL, &to);
+                if (to) {
                         x->location = strdup(to);
                         return x->location ? 0 : rs_fail_oom(err);
                 }

@@ -2,14 +2,15 @@
 /*
  * https-tls - who is at the other end, and how the device shows who it is.
  *
- * The system's trust store is not consulted at all: curl gets neither CAINFO nor CAPATH, and a callback of our own takes
- * the place of OpenSSL's path building altogether.  (Setting CURLOPT_CAINFO alone leaves Debian's CApath active: a server
- * that only the system trusted was accepted.  And curl 7.87 to 8.3 fills the store of the SSL_CTX again after
- * CURLOPT_SSL_CTX_FUNCTION has run, so replacing that store would not be enough either.)
+ * The system's trust store is not consulted at all: curl gets neither CAINFO nor CAPATH, and a callback of
+ * our own takes the place of OpenSSL's path building altogether.  (Setting CURLOPT_CAINFO alone leaves
+ * Debian's CApath active: a server that only the system trusted was accepted.  And curl 7.87 to 8.3 fills
+ * the store of the SSL_CTX again after CURLOPT_SSL_CTX_FUNCTION has run, so replacing that store would not
+ * be enough either.)
  *
- * The callback asks room pki: path to a pinned root of the source PKI, validity, algorithms, and the extended key usage
- * that only servers of the source carry: a device certificate or a ticket signer cannot pose as a server.  The host name
- * is compared by curl after the handshake, before anything is sent.
+ * The callback asks room pki: path to a pinned root of the source PKI, validity, algorithms, and the
+ * extended key usage that only servers of the source carry: a device certificate or a ticket signer cannot
+ * pose as a server.  The host name is compared by curl after the handshake, before anything is sent.
  *
  * The private key may be an EVP_PKEY whose signature is made in the TPM; TLS sees no difference.
  */
@@ -37,7 +38,8 @@ static int on_verify(X509_STORE_CTX *store, void *userdata) {
         SignerInfo signer;
         RsError err = RS_ERROR_INIT;
 
-        if (!leaf || path_verify(leaf, X509_STORE_CTX_get0_untrusted(store), h->config.anchors, &rules, &signer, &err) < 0) {
+        if (!leaf ||
+            path_verify(leaf, X509_STORE_CTX_get0_untrusted(store), h->config.anchors, &rules, &signer, &err) < 0) {
                 h->tls_error = err;
                 X509_STORE_CTX_set_error(store, err.reason == RS_REASON_EXPIRED ? X509_V_ERR_CERT_HAS_EXPIRED
                                                                                 : X509_V_ERR_CERT_UNTRUSTED);

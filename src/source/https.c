@@ -2,14 +2,16 @@
 /*
  * https - what is asked of a web server, how often, and where it may send us.
  *
- * One Https serves one job: one connection kept alive for bundle and ticket, one deadline over everything.  A stream is
- * one range request to the end of what is wanted; when the connection drops, the rest is asked for again, from the byte
- * behind the last one that the sink has got, under the same validator.  Attempts are bounded: max_retries in a row
- * without real progress, a pause that doubles and is jittered (a fleet must not come back in step after an outage),
- * Retry-After where the server says so, and the deadline above all.
+ * One Https serves one job: one connection kept alive for bundle and ticket, one deadline over everything.
+ * A stream is one range request to the end of what is wanted; when the connection drops, the rest is asked
+ * for again, from the byte behind the last one that the sink has got, under the same validator.  Attempts
+ * are bounded: max_retries in a row without real progress, a pause that doubles and is jittered (a fleet
+ * must not come back in step after an outage), Retry-After where the server says so, and the deadline above
+ * all.
  *
- * A redirect is followed at most three times, to https only, and only to a host that configuration lists, or to the one
- * it came from (T3).  What a redirect can choose is thus only where signed bytes come from, within the operator's list.
+ * A redirect is followed at most three times, to https only, and only to a host that configuration lists,
+ * or to the one it came from (T3).  What a redirect can choose is thus only where signed bytes come from,
+ * within the operator's list.
  */
 #include <poll.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 /*
  * source - what all kinds of source have in common.
  *
- * A kind only has to stream a range in order; exact reads are made from that here, and small reads at the front are
- * served from the prefix that opening brought along, so that header, manifest and what follows cost one request.
- * Every range is held against the size of the file before a kind sees it, in 64 bits and without a sum that could wrap.
+ * A kind only has to stream a range in order; exact reads are made from that here, and small reads at the
+ * front are served from the prefix that opening brought along, so that header, manifest and what follows
+ * cost one request. Every range is held against the size of the file before a kind sees it, in 64 bits and
+ * without a sum that could wrap.
  */
 #include <string.h>
 

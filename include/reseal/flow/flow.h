@@ -4,11 +4,12 @@
  * flow - from a source through decryption, digest and decompression to the writer's ring.
  *
  * Spec:     DESIGN.md 3; docs/format-bundle.md sections 4 and 5
- * Trust:    what comes in is hostile until its digest was found in the signed table; no byte reaches the decompressor
- *           before.  What goes out the writer judges again.
+ * Trust:    what comes in is hostile until its digest was found in the signed table; no byte reaches the
+ *           decompressor before.  What goes out the writer judges again.
  * Owns:     a FlowSpec borrows all it names
  * Units:    bytes, images and frames by number
- * Errors:   TABLE_DIGEST, TABLE, ROOT, DECRYPT, FRAME_DIGEST, CODEC, FORMAT, and those of source.h and writer-client.h
+ * Errors:   TABLE_DIGEST, TABLE, ROOT, DECRYPT, FRAME_DIGEST, CODEC, FORMAT, and those of source.h and
+ *           writer-client.h
  * Context:  one worker thread; blocks on source and writer
  * Programs: reseald
  */

@@ -4,7 +4,8 @@
  * record - the note of a running job in the state directory, so that it goes on after a restart.
  *
  * Spec:     DESIGN.md 8, "Two records"
- * Trust:    presentation only: what is installed is judged anew by the writer.  The file is parsed as hostile all the same
+ * Trust:    presentation only: what is installed is judged anew by the writer.  The file is parsed as
+ *           hostile all the same
  * Owns:     a JobRecord is a flat value
  * Units:    bytes
  * Errors:   IO, NO_SPACE; an unreadable record is an outcome (record_load), never a reason to stop the daemon
@@ -24,7 +25,7 @@
 
 typedef struct JobRecord {
         uint32_t id;
-        uint32_t restarts;              /* how often a daemon found it: a bundle that kills us must not do so for ever */
+        uint32_t restarts;              /* a bundle that kills us must not do so for ever */
         JobState state;
         char url[JOB_URL_MAX + 1];
         char ticket_url[JOB_URL_MAX + 1]; /* "" = the usual place */

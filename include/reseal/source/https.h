@@ -4,12 +4,13 @@
  * https - files at a web server, over TLS 1.3 with both sides authenticated.
  *
  * Spec:     DESIGN.md 5 and 9; RFC 9110 sections 13 and 14; threats T3 to T6
- * Trust:    only the anchors given are trusted, and only a certificate with the source EKU; every number a server
- *           states is checked against what was asked
+ * Trust:    only the anchors given are trusted, and only a certificate with the source EKU; every number a
+ *           server states is checked against what was asked
  * Owns:     an Https owns its connections; it borrows everything in its HttpsConfig until it is freed
  * Units:    microseconds of CLOCK_BOOTTIME, bytes, bytes per second
- * Errors:   SCHEME, REDIRECT, CONNECT, AUTH_SOURCE, AUTH_DEVICE, ENTITLE, NOT_FOUND, HTTP, SLOW, TOO_MUCH, TRUNCATED,
- *           SOURCE_CHANGED, CANCELLED, INVALID (address), NOT_PROVISIONED (certificate does not fit the key)
+ * Errors:   SCHEME, REDIRECT, CONNECT, AUTH_SOURCE, AUTH_DEVICE, ENTITLE, NOT_FOUND, HTTP, SLOW, TOO_MUCH,
+ *           TRUNCATED, SOURCE_CHANGED, CANCELLED, INVALID (address), NOT_PROVISIONED (certificate does not
+ *           fit the key)
  * Context:  one worker thread at a time; blocks; https_global_init once per process, before threads
  * Programs: reseald
  */
