@@ -7,7 +7,7 @@
  * Trust:    the environment is foreign bytes until parsed; a torn one is an error with a reason, never a guess
  * Owns:     a Boot owns its back end
  * Units:    tries are counted in boots
- * Errors:   BOOT_STATE, CONFIG, IO
+ * Errors:   BOOT_STATE, CONFIG, IO, NO_SPACE; INVALID and STATE as said below
  * Context:  worker thread (blocks on the medium)
  * Programs: reseal-writer
  *
@@ -46,7 +46,8 @@ typedef struct BootConfig {
         uint32_t n_names;
 } BootConfig;
 
-int boot_config_set(BootConfig *c, const char *key, const char *value, RsError *err);  /* section [boot] */
+/* Section [boot]: backend, path, good-path, tries, names.  1 = known, 0 = unknown key, < 0: as ConfigHandler. */
+int boot_config_set(BootConfig *c, const char *key, const char *value, RsError *err);
 void boot_config_done(BootConfig *c);
 
 int boot_open(const BootConfig *config, Boot **ret, RsError *err);
@@ -54,11 +55,15 @@ Boot *boot_close(Boot *b);
 RS_DEFINE_CLEANUP(Boot, boot_close)
 
 int boot_read(Boot *b, BootState *ret, RsError *err);
-/* Each is one atomic write of the environment, durable on return, and does nothing when already so. */
+/*
+ * Each is one atomic write of the environment, durable on return, and does nothing when already so.  A name that is
+ * not configured is INVALID.  On a damaged environment all fail with BOOT_STATE but set_good, which makes a new one
+ * from what the loader fell back to.
+ */
 int boot_set_unbootable(Boot *b, const char *name, RsError *err);  /* W2: not bootable, not good */
 int boot_set_try(Boot *b, const char *name, RsError *err);         /* W8: primary, tries attempts, not good */
 int boot_set_good(Boot *b, const char *name, RsError *err);        /* W10 */
-int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: an existing good slot first */
+int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: STATE unless good */
 
 /* For back ends */
 typedef struct BootBackend {
@@ -68,6 +73,8 @@ typedef struct BootBackend {
         int (*read)(void *state, const BootConfig *config, BootState *ret, RsError *err);
         /* Replaces the whole state by one write; keeps foreign variables. */
         int (*write)(void *state, const BootConfig *config, const BootState *next, bool good_changed, RsError *err);
+        /* What the loader falls back to when its environment is damaged; NULL: it has nothing. */
+        int (*recover)(void *state, const BootConfig *config, BootState *ret, RsError *err);
 } BootBackend;
 
 extern const BootBackend boot_backend_grub;

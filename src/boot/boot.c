@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * boot - the operations every bootloader shares, on top of "read the whole state" and "write the whole state".
+ *
+ * A back end only translates.  What an operation means is said once, here, so that no loader can differ in it:
+ * - W2  unbootable: neither startable nor good; if it was first, the next startable slot becomes first;
+ * - W8  try: first, with so many attempts, not good;
+ * - W10 good: startable without a limit; who is first does not change;
+ * - an operator's primary: only a slot that is good.
+ * An operation that would change nothing writes nothing: repeating a step after a power cut costs no wear and
+ * opens no new window for another cut.
+ */
+#include <string.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/config.h>
+#include <reseal/boot/boot.h>
+
+#define TRIES_DEFAULT 3u
+#define TRIES_MAX 9u /* one digit, so that no write changes the length of the environment */
+
+struct Boot {
+        const BootBackend *backend;
+        void *state;
+        BootConfig config;
+};
+
+static const BootBackend *const backends[] = {
+        &boot_backend_grub,
+        &boot_backend_uboot,
+};
+
+/* A name becomes part of variable names of the loader, so only what both loaders accept there. */
+static bool name_is_good(const char *name, size_t size) {
+        if (size > 0 && name[0] >= '0' && name[0] <= '9')
+                return false; /* GRUB reads $1_OK as its first argument */
+        for (size_t i = 0; i < size; i++)
+                if (!((name[i] >= 'A' && name[i] <= 'Z') || (name[i] >= 'a' && name[i] <= 'z') ||
+                      (name[i] >= '0' && name[i] <= '9')))
+                        return false;
+        return size > 0 && size < BOOT_NAME_MAX;
+}
+
+static int set_names(BootConfig *c, const char *value, RsError *err) {
+        uint32_t n = 0;
+
+        memset(c->names, 0, sizeof(c->names));
+        c->n_names = 0;
+        for (const char *p = value;; p++) {
+                size_t size = strcspn(p, " ");
+
+                if (!name_is_good(p, size))
+                        return rs_fail(err, CONFIG, "a boot name is 1 to %u letters and digits", BOOT_NAME_MAX - 1);
+                if (n >= BOOT_NAMES_MAX)
+                        return rs_fail(err, CONFIG, "more than %u boot names", BOOT_NAMES_MAX);
+                memcpy(c->names[n], p, size);
+                for (uint32_t i = 0; i < n; i++)
+                        if (strcmp(c->names[i], c->names[n]) == 0)
+                                return rs_fail(err, CONFIG, "boot name %s stands twice", c->names[n]);
+                n++;
+                p += size;
+                if (*p == '\0')
+                        break;
+        }
+        c->n_names = n;
+        return 0;
+}
+
+int boot_config_set(BootConfig *c, const char *key, const char *value, RsError *err) {
+        uint64_t tries = 0;
+        int r;
+
+        if (strcmp(key, "backend") == 0)
+                r = config_string(value, &c->backend, err);
+        else if (strcmp(key, "path") == 0)
+                r = config_path(value, &c->path, err);
+        else if (strcmp(key, "good-path") == 0)
+                r = config_path(value, &c->good_path, err);
+        else if (strcmp(key, "tries") == 0) {
+                r = config_u64(value, 1, TRIES_MAX, &tries, err);
+                if (r == 0)
+                        c->tries = (uint32_t) tries;
+        } else if (strcmp(key, "names") == 0)
+                r = set_names(c, value, err);
+        else
+                return 0;
+        return r < 0 ? r : 1;
+}
+
+void boot_config_done(BootConfig *c) {
+        free(c->backend);
+        free(c->path);
+        free(c->good_path);
+        *c = (BootConfig){ 0 };
+}
+
+static int check_config(const BootConfig *c, const BootBackend **ret, RsError *err) {
+        if (!c->backend || !c->path)
+                return rs_fail(err, CONFIG, "[boot] needs backend and path");
+        if (c->n_names < 2)
+                return rs_fail(err, CONFIG, "[boot] needs at least two names");
+        if (c->tries > TRIES_MAX)
+                return rs_fail(err, CONFIG, "[boot] tries: at most %u", TRIES_MAX);
+        for (size_t i = 0; i < ELEMENTSOF(backends); i++)
+                if (strcmp(backends[i]->name, c->backend) == 0) {
+                        *ret = backends[i];
+                        return 0;
+                }
+        return rs_fail(err, CONFIG, "[boot] backend: \"%s\" is not known", c->backend);
+}
+
+int boot_open(const BootConfig *config, Boot **ret, RsError *err) {
+        _cleanup_(boot_closep) Boot *b = calloc(1, sizeof(*b));
+        const BootBackend *backend = NULL;
+        int r;
+
+        if (!b)
+                return rs_fail_oom(err);
+        r = check_config(config, &backend, err);
+        if (r < 0)
+                return r;
+        b->config.tries = config->tries > 0 ? config->tries : TRIES_DEFAULT;
+        b->config.n_names = config->n_names;
+        memcpy(b->config.names, config->names, sizeof(config->names));
+        b->config.backend = strdup(config->backend);
+        b->config.path = strdup(config->path);
+        b->config.good_path = config->good_path ? strdup(config->good_path) : NULL;
+        if (!b->config.backend || !b->config.path || (config->good_path && !b->config.good_path))
+                return rs_fail_oom(err);
+        r = backend->open(&b->config, &b->state, err);
+        if (r < 0)
+                return r;
+        b->backend = backend;
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+Boot *boot_close(Boot *b) {
+        if (b) {
+                if (b->backend)
+                        b->backend->close(b->state);
+                boot_config_done(&b->config);
+                free(b);
+        }
+        return NULL;
+}
+
+int boot_read(Boot *b, BootState *ret, RsError *err) {
+        return b->backend->read(b->state, &b->config, ret, err);
+}
+
+static BootSlotState *find_slot(BootState *s, const char *name) {
+        for (uint32_t i = 0; i < s->n_slots; i++)
+                if (strcmp(s->slots[i].name, name) == 0)
+                        return &s->slots[i];
+        return NULL;
+}
+
+/* The state as it is and the place of one slot in it. */
+static int read_for(Boot *b, const char *name, BootState *ret, BootSlotState **ret_slot, RsError *err) {
+        int r;
+
+        r = boot_read(b, ret, err);
+        if (r < 0)
+                return r;
+        *ret_slot = find_slot(ret, name);
+        if (!*ret_slot)
+                return rs_fail(err, INVALID, "\"%s\" is not a boot name of this device", name);
+        return 0;
+}
+
+static void first_bootable(BootState *s) {
+        s->primary[0] = '\0';
+        for (uint32_t i = 0; i < s->n_slots && s->primary[0] == '\0'; i++)
+                if (s->slots[i].bootable)
+                        memcpy(s->primary, s->slots[i].name, sizeof(s->primary));
+}
+
+int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
+        BootSlotState *slot;
+        BootState s;
+        int r;
+
+        r = read_for(b, name, &s, &slot, err);
+        if (r < 0)
+                return r;
+        if (!slot->bootable && !slot->good)
+                return 0;
+        slot->bootable = slot->good = false;
+        slot->tries_left = 0;
+        if (strcmp(s.primary, name) == 0)
+                first_bootable(&s);
+        return b->backend->write(b->state, &b->config, &s, false, err);
+}
+
+int boot_set_try(Boot *b, const char *name, RsError *err) {
+        BootSlotState *slot;
+        BootState s;
+        int r;
+
+        r = read_for(b, name, &s, &slot, err);
+        if (r < 0)
+                return r;
+        if (slot->bootable && !slot->good && slot->tries_left == b->config.tries && strcmp(s.primary, name) == 0)
+                return 0;
+        slot->bootable = true;
+        slot->good = false;
+        slot->tries_left = b->config.tries;
+        memcpy(s.primary, slot->name, sizeof(s.primary));
+        return b->backend->write(b->state, &b->config, &s, false, err);
+}
+
+/*
+ * The environment is damaged and the loader started a slot of its last good order.  The caller vouches for `name`, the
+ * slot that runs: it becomes first in a new environment.  Without this a torn block would end all updates for good.
+ */
+static int renew(Boot *b, const char *name, BootState *ret, RsError *err) {
+        BootSlotState *slot;
+        int r;
+
+        r = b->backend->recover(b->state, &b->config, ret, err);
+        if (r < 0)
+                return r;
+        slot = find_slot(ret, name);
+        if (!slot)
+                return rs_fail(err, INVALID, "\"%s\" is not a boot name of this device", name);
+        memcpy(ret->primary, slot->name, sizeof(ret->primary));
+        slot->good = false; /* so that the caller sees a change to write */
+        return 0;
+}
+
+int boot_set_good(Boot *b, const char *name, RsError *err) {
+        RsError damage = RS_ERROR_INIT;
+        BootSlotState *slot;
+        bool counted;
+        BootState s;
+        int r;
+
+        r = boot_read(b, &s, &damage);
+        if (r < 0 && damage.reason == RS_REASON_BOOT_STATE && b->backend->recover)
+                r = renew(b, name, &s, err);
+        else if (r < 0)
+                *err = err->reason == RS_REASON_NONE ? damage : *err;
+        if (r < 0)
+                return r;
+        slot = find_slot(&s, name);
+        if (!slot)
+                return rs_fail(err, INVALID, "\"%s\" is not a boot name of this device", name);
+        counted = slot->tries_left != BOOT_TRIES_UNCOUNTED && slot->tries_left < b->config.tries;
+        if (slot->good && !counted)
+                return 0;
+        slot->good = slot->bootable = true;
+        slot->tries_left = b->config.tries;
+        if (s.primary[0] == '\0')
+                memcpy(s.primary, slot->name, sizeof(s.primary));
+        return b->backend->write(b->state, &b->config, &s, true, err);
+}
+
+int boot_set_primary(Boot *b, const char *name, RsError *err) {
+        BootSlotState *slot;
+        BootState s;
+        int r;
+
+        r = read_for(b, name, &s, &slot, err);
+        if (r < 0)
+                return r;
+        if (!slot->good || !slot->bootable)
+                return rs_fail(err, STATE, "slot %s is not marked good", name);
+        if (strcmp(s.primary, name) == 0)
+                return 0;
+        memcpy(s.primary, slot->name, sizeof(s.primary));
+        return b->backend->write(b->state, &b->config, &s, false, err);
+}

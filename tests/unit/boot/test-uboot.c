@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The U-Boot back end, with fw_printenv and fw_setenv as the second opinion, on a redundant environment in two files. */
+#include "fixture.h"
+
+#define ENV_SIZE 0x1000u
+
+static int start(void **state) {
+        Fixture *f = fixture_new("uboot");
+        uint8_t blank[ENV_SIZE];
+        char text[512], out[256];
+
+        *state = f;
+        f->config.path = strdup(f->config_path);
+        memset(blank, 0xff, sizeof(blank));
+        put_file(f->path, blank, sizeof(blank));
+        put_file(f->second, blank, sizeof(blank));
+        (void) snprintf(text, sizeof(text), "# redundant\n%s 0x0 0x%x\n%s 0x0 0x%x\n", f->path, ENV_SIZE, f->second,
+                        ENV_SIZE);
+        put_file(f->config_path, text, strlen(text));
+        (void) snprintf(text, sizeof(text), "%s/default", f->directory);
+        put_file(text, "BOOT_ORDER=A B\nBOOT_A_LEFT=3\nBOOT_A_GOOD=1\nforeign=kept\n", 56);
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s -f %s -s %s 2>&1", f->config_path, text, text), 0);
+        DOES(boot_open(&f->config, &f->boot, &err));
+        return 0;
+}
+
+static void var_is(Fixture *f, const char *name, const char *value) {
+        char out[256];
+
+        assert_int_equal(run(out, sizeof(out), "fw_printenv -c %s -n %s 2>/dev/null", f->config_path, name), 0);
+        out[strcspn(out, "\n")] = '\0';
+        assert_string_equal(out, value);
+}
+
+static void what_fw_setenv_wrote_is_read_and_the_other_way_round(void **state) {
+        Fixture *f = *state;
+        char out[256];
+
+        reads_as(f, "A", 1, 3, 0, 0);
+        DOES(boot_set_try(f->boot, "B", &err));
+        var_is(f, "BOOT_ORDER", "B A");
+        var_is(f, "BOOT_A_LEFT", "3");
+        var_is(f, "BOOT_B_LEFT", "3");
+        var_is(f, "BOOT_B_GOOD", "0");
+        var_is(f, "foreign", "kept");
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s BOOT_B_LEFT 1 2>&1", f->config_path), 0);
+        reads_as(f, "B", 1, 3, 0, 1);
+}
+
+static void a_whole_installation_turns_the_flags_as_the_design_says(void **state) {
+        Fixture *f = *state;
+        char out[256];
+
+        DOES(boot_set_unbootable(f->boot, "B", &err)); /* W2 */
+        DOES(boot_set_try(f->boot, "B", &err)); /* W8 */
+        reads_as(f, "B", 1, 3, 0, 3);
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s BOOT_B_LEFT 2 2>&1", f->config_path), 0);
+        DOES(boot_set_good(f->boot, "B", &err)); /* W10 */
+        reads_as(f, "B", 1, 3, 1, 3);
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s BOOT_B_LEFT 2 2>&1", f->config_path), 0);
+        reads_as(f, "B", 1, 3, 1, 2); /* a good slot that was started: still good */
+        DOES(boot_set_good(f->boot, "B", &err));
+        reads_as(f, "B", 1, 3, 1, 3);
+        DOES(boot_set_primary(f->boot, "A", &err));
+        reads_as(f, "A", 1, 3, 1, 3);
+        DOES(boot_set_unbootable(f->boot, "A", &err));
+        reads_as(f, "B", 0, 0, 1, 3);
+        var_is(f, "BOOT_ORDER", "B A");
+        REFUSES(boot_set_primary(f->boot, "A", &err), STATE);
+        DOES(boot_set_unbootable(f->boot, "B", &err));
+        reads_as(f, "", 0, 0, 0, 0);
+        REFUSES(boot_set_good(f->boot, "C", &err), INVALID);
+}
+
+static void values_that_are_not_ours_are_damage(void **state) {
+        static const char *const bad[] = { "BOOT_A_LEFT 12", "BOOT_A_LEFT x", "BOOT_A_GOOD 2", "BOOT_ORDER 'A C'",
+                                           "BOOT_ORDER 'A A'", "BOOT_ORDER" };
+        Fixture *f = *state;
+        uint8_t one[ENV_SIZE], two[ENV_SIZE];
+        char out[256];
+        BootState s;
+
+        get_file(f->path, one, sizeof(one));
+        get_file(f->second, two, sizeof(two));
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s %s 2>&1", f->config_path, bad[i]), 0);
+                REFUSES(boot_read(f->boot, &s, &err), BOOT_STATE);
+                put_file(f->path, one, sizeof(one));
+                put_file(f->second, two, sizeof(two));
+        }
+        assert_int_equal(unlink(f->config_path), 0);
+        REFUSES(boot_read(f->boot, &s, &err), BOOT_STATE);
+}
+
+static void an_interrupted_write_leaves_the_old_state(void **state) {
+        Fixture *f = *state;
+        uint8_t old[2][ENV_SIZE], new[2][ENV_SIZE], torn[ENV_SIZE];
+        const char *const paths[] = { f->path, f->second };
+        BootState s_old, s_new, s;
+        unsigned n_old = 0;
+        int changed;
+
+        for (int i = 0; i < 2; i++)
+                get_file(paths[i], old[i], ENV_SIZE);
+        DOES(boot_read(f->boot, &s_old, &err));
+        DOES(boot_set_try(f->boot, "B", &err));
+        DOES(boot_read(f->boot, &s_new, &err));
+        for (int i = 0; i < 2; i++)
+                get_file(paths[i], new[i], ENV_SIZE);
+        changed = memcmp(old[1], new[1], ENV_SIZE) != 0;
+        assert_memory_equal(old[!changed], new[!changed], ENV_SIZE); /* one write, of the copy that was not in use */
+        for (size_t cut = 0; cut <= ENV_SIZE; cut += 512)
+                for (int tail = 0; tail < 2; tail++) {
+                        memcpy(torn, tail ? new[changed] : old[changed], ENV_SIZE);
+                        memcpy(torn, tail ? old[changed] : new[changed], cut);
+                        put_file(paths[changed], torn, ENV_SIZE);
+                        DOES(boot_read(f->boot, &s, &err));
+                        if (memcmp(&s, &s_old, sizeof(s)) == 0)
+                                n_old++;
+                        else
+                                assert_memory_equal(&s, &s_new, sizeof(s));
+                }
+        assert_true(n_old > 4);
+        memset(torn, 0x5a, sizeof(torn));
+        put_file(f->path, torn, sizeof(torn));
+        put_file(f->second, torn, sizeof(torn));
+        REFUSES(boot_read(f->boot, &s, &err), BOOT_STATE);
+        REFUSES(boot_set_good(f->boot, "A", &err), BOOT_STATE);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, start, fixture_done)
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                T(what_fw_setenv_wrote_is_read_and_the_other_way_round),
+                T(a_whole_installation_turns_the_flags_as_the_design_says),
+                T(values_that_are_not_ours_are_damage),
+                T(an_interrupted_write_leaves_the_old_state),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
