@@ -14,6 +14,7 @@
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/cms.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/param_build.h>
@@ -32,10 +33,12 @@
 OSSL_DEFINE_CLEANUP(ASN1_OBJECT, ASN1_OBJECT_free)
 OSSL_DEFINE_CLEANUP(BIO, BIO_free_all)
 OSSL_DEFINE_CLEANUP(BIGNUM, BN_clear_free)
+OSSL_DEFINE_CLEANUP(ECDSA_SIG, ECDSA_SIG_free)
 OSSL_DEFINE_CLEANUP(CMS_ContentInfo, CMS_ContentInfo_free)
 OSSL_DEFINE_CLEANUP(EVP_CIPHER, EVP_CIPHER_free)
 OSSL_DEFINE_CLEANUP(EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
 OSSL_DEFINE_CLEANUP(EVP_KDF, EVP_KDF_free)
+OSSL_DEFINE_CLEANUP(EVP_MD, EVP_MD_free)
 OSSL_DEFINE_CLEANUP(EVP_KDF_CTX, EVP_KDF_CTX_free)
 OSSL_DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free)
 OSSL_DEFINE_CLEANUP(EVP_PKEY_CTX, EVP_PKEY_CTX_free)

@@ -11,6 +11,8 @@
  * Context:  as tpm.h
  * Programs: reseald, reseal-provision
  */
+#include <stdbool.h>
+
 #include <reseal/base/span.h>
 #include <reseal/format/limits.h>
 #include <reseal/tpm/tpm.h>
@@ -40,10 +42,19 @@ int tpm_key_sign(Tpm *t, const TpmKey *key, const uint8_t digest[32], uint8_t re
 /* TPM2_ECDH_ZGen: X coordinate, 32 bytes. */
 int tpm_key_ecdh(Tpm *t, const TpmKey *key, const uint8_t point[RS_POINT_SIZE], Secret **ret_z, RsError *err);
 /* DER SubjectPublicKeyInfo and its SHA-256 (the device id for the unwrap key). */
-int tpm_key_spki(const TpmKey *key, Encoder *ret_der, uint8_t ret_sha256[32], RsError *err);
+int tpm_key_spki(const TpmKey *key, Encoder *ret_der, uint8_t ret_sha256[32], RsError *err); /* ret_der may be NULL */
+/* TPM2_Certify: the statement (TPMS_ATTEST) and its signature by the attestation key: `subject` lives in this TPM. */
+int tpm_key_certify(Tpm *t, const TpmKey *attest, const TpmKey *subject, Span nonce, Encoder *ret_statement,
+                    uint8_t ret_der[72], size_t *ret_size, RsError *err);
+const char *tpm_key_purpose_to_string(TpmKeyPurpose purpose); /* "identity", "unwrap", "attest" */
 
-/* The identity key as an EVP_PKEY of a built-in provider, for TLS and CSRs.  t and key must outlive the result. */
+/*
+ * The identity key as an EVP_PKEY of a built-in provider, for TLS and CSRs.  t and key must outlive the result.  The first
+ * call changes the default properties of the process's OpenSSL (provider.c says why): call it before threads use OpenSSL.
+ */
 struct evp_pkey_st;
 int tpm_key_evp(Tpm *t, const TpmKey *key, struct evp_pkey_st **ret, RsError *err);
+/* OpenSSL cannot carry a reason: did the last signature for it fail, and why?  Asked after a failed handshake. */
+bool tpm_key_evp_failure(Tpm *t, RsError *ret);
 /* TPM2_Sign calls made so far through this Tpm: one per TLS handshake (S29). */
 uint64_t tpm_sign_count(const Tpm *t);

@@ -47,4 +47,5 @@ int tpm_floor_raise(Tpm *t, const Secret *gate_auth, uint64_t below, RsError *er
 int tpm_provision_srk(Tpm *t, const Secret *owner_auth, uint8_t ret_name[TPM_NAME_SIZE], bool *ret_changed,
                       RsError *err);
 int tpm_provision_nv(Tpm *t, const Secret *owner_auth, const Secret *gate_auth, bool *ret_changed, RsError *err);
+/* Sets values that are still empty; NULL leaves one alone.  lockoutAuth first: ownerAuth set means that all is done. */
 int tpm_provision_auth(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, RsError *err);
