@@ -2,10 +2,11 @@
 /*
  * blob - TPM2B_PRIVATE || TPM2B_PUBLIC: what we keep of an object between its uses.
  *
- * Objects are kept as files under the SRK and not as persistent handles: a TPM guarantees seven places for those and other
- * software wants them too, while loading costs half a millisecond on swtpm and some ten on a chip.  The wrapped part is
- * encrypted and authenticated by the TPM that made it, so a file can be copied but not used or changed elsewhere; the checks
- * here keep hostile bytes from the parsers behind us and turn a foreign blob into a reason instead of a TPM code.
+ * Objects are kept as files under the SRK and not as persistent handles: a TPM guarantees seven places for
+ * those and other software wants them too, while loading costs half a millisecond on swtpm and some ten on a
+ * chip.  The wrapped part is encrypted and authenticated by the TPM that made it, so a file can be copied but
+ * not used or changed elsewhere; the checks here keep hostile bytes from the parsers behind us and turn a
+ * foreign blob into a reason instead of a TPM code.
  */
 #include <string.h>
 

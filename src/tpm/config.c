@@ -2,9 +2,9 @@
 /*
  * config - the section [tpm] that the configuration files of both services share.
  *
- * Both must name the same TPM in the same mode, or one would flush what the other uses; that is why the keys are read in
- * one place.  The TCTI text is given to TctiLdr as it is: it names a library to load, so it must come from a file only root
- * can write (config_read checks that), never from the environment.
+ * Both must name the same TPM in the same mode, or one would flush what the other uses; that is why the keys
+ * are read in one place.  The TCTI text is given to TctiLdr as it is: it names a library to load, so it must
+ * come from a file only root can write (config_read checks that), never from the environment.
  */
 #include <string.h>
 

@@ -2,13 +2,14 @@
 /*
  * key - the device's three keys: made in the TPM, kept as blobs under the SRK, used there.
  *
- * Three keys and not one, each with the scheme that its purpose needs fixed in its public area: a TLS key that could also
- * agree on keys, or an attestation key that signs what it is told, would let one protocol be used against another (S42).
- * A blob is recognised by comparing its whole public area with the template of a purpose: fixedTPM, fixedParent and
- * sensitiveDataOrigin (made here, never leaves, S43) and noDA are thereby proven without a TPM.
+ * Three keys and not one, each with the scheme that its purpose needs fixed in its public area: a TLS key
+ * that could also agree on keys, or an attestation key that signs what it is told, would let one protocol be
+ * used against another (S42). A blob is recognised by comparing its whole public area with the template of a
+ * purpose: fixedTPM, fixedParent and sensitiveDataOrigin (made here, never leaves, S43) and noDA are thereby
+ * proven without a TPM.
  *
- * Signing uses no session: neither the digest nor the signature is secret, and whoever receives it verifies it.  ECDH does: Z
- * opens a ticket, so it leaves the TPM encrypted for a salted session.
+ * Signing uses no session: neither the digest nor the signature is secret, and whoever receives it verifies
+ * it.  ECDH does: Z opens a ticket, so it leaves the TPM encrypted for a salted session.
  */
 #include <string.h>
 

@@ -2,15 +2,18 @@
 /*
  * nv - our five NV indices: their public areas, Names and policies, and reading and writing them.
  *
- * A Name is a digest of the whole public area: size, attributes, policy, written or not.  So an index is recognised by
- * comparing its Name with one computed here, and a session whose HMAC covers that Name cannot be used on another index.
+ * A Name is a digest of the whole public area: size, attributes, policy, written or not.  So an index is
+ * recognised by comparing its Name with one computed here, and a session whose HMAC covers that Name cannot
+ * be used on another index.
  *
- * The gate is an index that nobody can ever write: its only write permission is a policy, and its policy is empty, which no
- * session satisfies (a policy of 32 zero bytes would be satisfied by a fresh session).  Its Name therefore never changes, and
- * the policies of the others may name it.  Its authValue is the gate secret.  The others are readable by anyone with the
- * empty authValue, because the initramfs must read them, and writable only by PolicySecret(gate).
+ * The gate is an index that nobody can ever write: its only write permission is a policy, and its policy is
+ * empty, which no session satisfies (a policy of 32 zero bytes would be satisfied by a fresh session).  Its
+ * Name therefore never changes, and the policies of the others may name it.  Its authValue is the gate
+ * secret.  The others are readable by anyone with the empty authValue, because the initramfs must read them,
+ * and writable only by PolicySecret(gate).
  *
- * Policies are computed in software, the same on every device, and compared with what the TPM computes by the tests.
+ * Policies are computed in software, the same on every device, and compared with what the TPM computes by the
+ * tests.
  */
 #include <string.h>
 

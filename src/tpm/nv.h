@@ -44,8 +44,8 @@ int nv_read(Tpm *t, ESYS_TR nv, ESYS_TR session, void *ret, uint16_t size, RsErr
 int nv_read_counter(Tpm *t, ESYS_TR nv, ESYS_TR session, uint64_t *ret, RsError *err);
 
 /*
- * A policy session that permits one write, opened with the gate secret.  The caller gives it to one of the two calls
- * below, which use it up.
+ * A policy session that permits one write, opened with the gate secret.  The caller gives it to one of the
+ * two calls below, which use it up.
  */
 int nv_gate_session(Tpm *t, const Secret *gate_auth, ESYS_TR hmac, ESYS_TR *ret_policy, RsError *err);
 int nv_write(Tpm *t, ESYS_TR nv, ESYS_TR policy, const void *data, uint16_t size, RsError *err);

@@ -2,8 +2,9 @@
 /*
  * posture - what the TPM says about itself, for provisioning and for the operator.
  *
- * Read in two capability ranges, fixed and variable properties.  The lockout counter is the early warning: our own objects
- * are all noDA, so a counter above zero means that something else on the device guesses or loses power with DA objects.
+ * Read in two capability ranges, fixed and variable properties.  The lockout counter is the early warning:
+ * our own objects are all noDA, so a counter above zero means that something else on the device guesses or
+ * loses power with DA objects.
  */
 #include <string.h>
 

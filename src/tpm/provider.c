@@ -2,20 +2,22 @@
 /*
  * provider - the identity key as an EVP_PKEY, so that TLS and CSRs sign with TPM2_Sign.
  *
- * A provider built into the program and registered in OpenSSL's default library context, because that is the one libcurl and
- * libssl use.  It knows one kind of key (EC P-256) and one operation (ECDSA with SHA-256).  What OpenSSL 3.0 to 3.5 need from it,
- * each found by a handshake or CSR that failed without:
- *  - export refuses the private half.  OpenSSL first offers the key to the default provider's ECDSA by exporting it; a key
- *    management that then hands out the public half gets "missing private key" (the fault of tpm2-openssl 1.1.1);
+ * A provider built into the program and registered in OpenSSL's default library context, because that is the
+ * one libcurl and libssl use.  It knows one kind of key (EC P-256) and one operation (ECDSA with SHA-256).
+ * What OpenSSL 3.0 to 3.5 need from it, each found by a handshake or CSR that failed without:
+ *   - export refuses the private half.  OpenSSL first offers the key to the default provider's ECDSA by
+ *    exporting it; a key management that then hands out the public half gets "missing private key" (the fault
+ *    of tpm2-openssl 1.1.1);
  *  - import takes group and point, so that TLS can compare the certificate's key with ours (match);
  *  - dupctx: EVP_DigestSignFinal signs with a copy of the context, X509_REQ_sign fails without one;
- *  - the digest is computed in software, fetched with provider=default: a fetch without properties could come back here;
+ *   - the digest is computed in software, fetched with provider=default: a fetch without properties could
+ *    come back here;
  *  - the query for the ECDSA algorithm identifier (DER), or CSRs have no signature algorithm;
- *  - default properties "?provider!=reseal" for the whole process: nothing else may ever land here, neither a peer's
- *    certificate nor an ephemeral key;
+ *   - default properties "?provider!=reseal" for the whole process: nothing else may ever land here, neither
+ *    a peer's certificate nor an ephemeral key;
  *  - "default" is loaded by name, because OpenSSL loads it by itself only while nothing else was loaded.
- * One handshake of TLS 1.3 is one TPM2_Sign (S29, counted).  The TPM is reached through tpm_key_sign alone: mutex, lock file and
- * reconnection come with it.
+ * One handshake of TLS 1.3 is one TPM2_Sign (S29, counted).  The TPM is reached through tpm_key_sign alone:
+ * mutex, lock file and reconnection come with it.
  *
  * The registration is process-wide and made once; OpenSSL offers no other way.
  */

@@ -2,13 +2,13 @@
 /*
  * provision - making in the TPM what everything else only uses: SRK, NV indices, authorization values.
  *
- * Every step looks first and does only what is missing, so that a run that was cut is completed by the next one.  What is
- * there but not ours is never removed or overwritten: an index with our number and another public area, or a record that is
- * damaged, is a finding for a person.  In particular a *written* record is never written again from here: that would be
- * the rollback this state exists to prevent.
+ * Every step looks first and does only what is missing, so that a run that was cut is completed by the next
+ * one.  What is there but not ours is never removed or overwritten: an index with our number and another
+ * public area, or a record that is damaged, is a finding for a person.  In particular a *written* record is
+ * never written again from here: that would be the rollback this state exists to prevent.
  *
- * Order of the indices: gate first, because the policies of the others name it; then counters; then the records, the one
- * that must equal ACCEPT last.
+ * Order of the indices: gate first, because the policies of the others name it; then counters; then the
+ * records, the one that must equal ACCEPT last.
  */
 #include <string.h>
 

@@ -2,11 +2,11 @@
 /*
  * rc - what the answers of the TPM and of the layers above it mean to us.
  *
- * A TSS2_RC carries the layer that made it in bits 16 to 23.  Layer 0 is the TPM itself, and resource managers pass the
- * TPM's codes on under a layer of their own, so both are read alike; anything the TCTI layer says means that we do not
- * know whether the command was executed.  Codes of format 1 (bit 7) also name the parameter, handle or session that was
- * refused; for the reason only the base number counts.  What is not in the table is "the TPM refused or failed", with the
- * text of tpm2-tss: never success, never a guess.
+ * A TSS2_RC carries the layer that made it in bits 16 to 23.  Layer 0 is the TPM itself, and resource
+ * managers pass the TPM's codes on under a layer of their own, so both are read alike; anything the TCTI
+ * layer says means that we do not know whether the command was executed.  Codes of format 1 (bit 7) also name
+ * the parameter, handle or session that was refused; for the reason only the base number counts.  What is not
+ * in the table is "the TPM refused or failed", with the text of tpm2-tss: never success, never a guess.
  */
 #include <stdio.h>
 #include <time.h>
@@ -76,8 +76,9 @@ int tpm_fail_at(Tpm *t, TSS2_RC rc, RsError *err, const char *function, int line
 }
 
 /*
- * NV_RATE: the chip protects its flash and wants to be left alone; tpm2-tss does not come again by itself.  Seven
- * attempts with doubled pauses are 6.3 seconds: longer than the pauses that data sheets name, shorter than a watchdog.
+ * NV_RATE: the chip protects its flash and wants to be left alone; tpm2-tss does not come again by itself.
+ *          Seven attempts with doubled pauses are 6.3 seconds: longer than the pauses that data sheets name,
+ *          shorter than a watchdog.
  */
 bool tpm_again(TSS2_RC rc, unsigned *attempt) {
         uint32_t base = tpm_rc_base(rc);

@@ -2,10 +2,11 @@
 /*
  * record - the 256 bytes of an NV record: chain part (160, frozen) and state part.
  *
- * The chain part is the same on every device of a line, because a later protection level lets the TPM itself compare it
- * (its digest becomes part of a policy); nothing device-specific may go there, and its reserved bytes stay zero.  The state
- * part belongs to the device.  The SHA-256 at the end covers both and finds a write that was cut: a chip need not write 256
- * bytes at once.  Whether a whole record is *valid* is another question: its counter must equal ACCEPT (state.c).
+ * The chain part is the same on every device of a line, because a later protection level lets the TPM itself
+ * compare it (its digest becomes part of a policy); nothing device-specific may go there, and its reserved
+ * bytes stay zero.  The state part belongs to the device.  The SHA-256 at the end covers both and finds a
+ * write that was cut: a chip need not write 256 bytes at once.  Whether a whole record is *valid* is another
+ * question: its counter must equal ACCEPT (state.c).
  *
  * Reserved bytes that are not zero are refused: they would be a later format whose meaning we would miss.
  */

@@ -2,14 +2,14 @@
 /*
  * seal - slot key secrets that open only while the FLOOR counter has not passed them.
  *
- * The policy is one PolicyNV: the TPM itself compares FLOOR with N at every unsealing.  It is computed in software when
- * sealing, so sealing needs no policy session; when opening, a session runs the same command and the TPM compares digests.
- * No authValue, no userWithAuth: there is no way around the policy.  noDA: a device that loses power while opening its
- * disk must not lock itself out (systemd issue 30330).
+ * The policy is one PolicyNV: the TPM itself compares FLOOR with N at every unsealing.  It is computed in
+ * software when sealing, so sealing needs no policy session; when opening, a session runs the same command
+ * and the TPM compares digests. No authValue, no userWithAuth: there is no way around the policy.  noDA: a
+ * device that loses power while opening its disk must not lock itself out (systemd issue 30330).
  *
- * The blob's public area is compared with the one this code would have made before it is loaded, so a token that was
- * exchanged for one with a weaker policy is found here.  An attacker who can write the header could as well put a key
- * slot of his own there; what he cannot get is the volume key of the original.
+ * The blob's public area is compared with the one this code would have made before it is loaded, so a token
+ * that was exchanged for one with a weaker policy is found here.  An attacker who can write the header could
+ * as well put a key slot of his own there; what he cannot get is the volume key of the original.
  */
 #include <string.h>
 

@@ -2,16 +2,18 @@
 /*
  * state - reading and committing what the TPM remembers.
  *
- * One commit is: write the buffer that is not valid with counter ACCEPT+1, read it back, increment ACCEPT.  The increment
- * is the commit point: before it the old record is the valid one, after it the new one.  A cut anywhere leaves exactly one
- * valid record, because the buffer of counter c is always c mod 2, so the writing never touches the valid one.
+ * One commit is: write the buffer that is not valid with counter ACCEPT+1, read it back, increment ACCEPT.
+ * The increment is the commit point: before it the old record is the valid one, after it the new one.  A cut
+ * anywhere leaves exactly one valid record, because the buffer of counter c is always c mod 2, so the writing
+ * never touches the valid one.
  *
- * A lost response leaves the question whether the command was executed.  It is answered by reading, never by repeating:
- * every attempt starts with the state as it is now, on a new connection, and an attempt that finds its record valid has
- * nothing to do.  So a commit can never count twice, and the same call is the one to make after a restart (J: idempotent).
+ * A lost response leaves the question whether the command was executed.  It is answered by reading, never by
+ * repeating: every attempt starts with the state as it is now, on a new connection, and an attempt that finds
+ * its record valid has nothing to do.  So a commit can never count twice, and the same call is the one to
+ * make after a restart (J: idempotent).
  *
- * Reads run in a salted HMAC session although nothing is secret: on a bus with an interposer an unprotected answer would
- * let it show an old counter.
+ * Reads run in a salted HMAC session although nothing is secret: on a bus with an interposer an unprotected
+ * answer would let it show an old counter.
  */
 #include <string.h>
 

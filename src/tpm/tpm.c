@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tpm - one call to the TPM: mutex, lock file, connection, cleaning up before and after, the storage root key.
+ * tpm - one call to the TPM: mutex, lock file, connection, cleaning up before and after, the storage root
+ * key.
  *
- * Every public function of this room is `tpm_begin, work, tpm_end`.  ESYS contexts are not thread-safe, hence the mutex;
- * it also makes "at most three objects and three sessions" a property of single functions that can be counted by reading.
+ * Every public function of this room is `tpm_begin, work, tpm_end`.  ESYS contexts are not thread-safe, hence
+ * the mutex; it also makes "at most three objects and three sessions" a property of single functions that can
+ * be counted by reading.
  *
- * Bare TPM (shared = no).  Nobody below us saves and restores contexts, so two processes would take each other's three
- * places, and a killed one keeps its places until the next reset (both seen).  So: one call holds an open-file-description
- * lock (which the kernel drops with the last descriptor, kill or not), opens the TPM, flushes every transient object and
- * loaded session there is, since under the lock they can only be left-overs, works, and closes the TPM again: /dev/tpm0
- * admits one opener.  The price is under a millisecond on swtpm and two capability reads on a chip.
+ * Bare TPM (shared = no).  Nobody below us saves and restores contexts, so two processes would take each
+ * other's three places, and a killed one keeps its places until the next reset (both seen).  So: one call
+ * holds an open-file-description lock (which the kernel drops with the last descriptor, kill or not), opens
+ * the TPM, flushes every transient object and loaded session there is, since under the lock they can only be
+ * left-overs, works, and closes the TPM again: /dev/tpm0 admits one opener.  The price is under a millisecond
+ * on swtpm and two capability reads on a chip.
  *
  * Shared TPM.  The connection is kept.  Foreign handles are invisible or none of our business.
  *
- * After an error of the TCTI layer ESYS answers "called in the wrong order" for ever, so the connection is thrown away; the
- * command may have been executed, so whoever changes NV reads back before repeating (state.c).
+ * After an error of the TCTI layer ESYS answers "called in the wrong order" for ever, so the connection is
+ * thrown away; the command may have been executed, so whoever changes NV reads back before repeating
+ * (state.c).
  *
- * The SRK is found by handle but believed by Name: a public key that an interposer on the bus offers in its place would
- * let it read what salted sessions protect.
+ * The SRK is found by handle but believed by Name: a public key that an interposer on the bus offers in its
+ * place would let it read what salted sessions protect.
  */
 #include <assert.h>
 #include <fcntl.h>

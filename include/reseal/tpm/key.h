@@ -49,8 +49,9 @@ int tpm_key_certify(Tpm *t, const TpmKey *attest, const TpmKey *subject, Span no
 const char *tpm_key_purpose_to_string(TpmKeyPurpose purpose); /* "identity", "unwrap", "attest" */
 
 /*
- * The identity key as an EVP_PKEY of a built-in provider, for TLS and CSRs.  t and key must outlive the result.  The first
- * call changes the default properties of the process's OpenSSL (provider.c says why): call it before threads use OpenSSL.
+ * The identity key as an EVP_PKEY of a built-in provider, for TLS and CSRs.  t and key must outlive the
+ * result.  The first call changes the default properties of the process's OpenSSL (provider.c says why): call
+ * it before threads use OpenSSL.
  */
 struct evp_pkey_st;
 int tpm_key_evp(Tpm *t, const TpmKey *key, struct evp_pkey_st **ret, RsError *err);

@@ -11,8 +11,8 @@
  * Context:  as tpm.h
  * Programs: reseal-writer, reseal-provision, initramfs (reading)
  *
- * A record is valid when the counter value in it equals ACCEPT.  Commit: write the other buffer, read back, increment
- * ACCEPT (the commit point).  A lost response is found by reading back before anything is repeated.
+ * A record is valid when the counter value in it equals ACCEPT.  Commit: write the other buffer, read back,
+ * increment ACCEPT (the commit point).  A lost response is found by reading back before anything is repeated.
  */
 #include <reseal/format/limits.h>
 #include <reseal/tpm/tpm.h>

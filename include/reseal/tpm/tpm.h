@@ -4,18 +4,21 @@
  * tpm - one connection to the TPM 2.0, shared or alone, and the storage root key.
  *
  * Spec:     docs/tpm.md; TCG TPM 2.0 Library parts 1 to 3
- * Trust:    the bus between CPU and TPM is hostile: sessions that carry a secret are salted to the SRK, whose Name is
- *           pinned (srk_name), with parameter encryption
- * Owns:     a Tpm owns its ESYS and TCTI contexts; every transient object and session is flushed before a call returns
+ * Trust:    the bus between CPU and TPM is hostile: sessions that carry a secret are salted to the SRK, whose
+ *           Name is pinned (srk_name), with parameter encryption
+ * Owns:     a Tpm owns its ESYS and TCTI contexts; every transient object and session is flushed before a
+ *           call returns
  * Units:    deadlines in microseconds
  * Errors:   TPM, TPM_GONE, TPM_LOCKED, TPM_FULL, TPM_BUSY, TPM_AUTH, TPM_STATE, NOT_PROVISIONED
  * Context:  a Tpm may be used from several threads (one mutex); calls block, so never on a main loop
  * Programs: reseald, reseal-writer, reseal-provision, initramfs
  *
  * shared = true:  something below schedules (/dev/tpmrm0, tpm2-abrmd); foreign handles are never flushed.
- * shared = false: bare TPM or swtpm; every public call takes a lock file (deadline lock_timeout_usec, then TPM_BUSY), and the
- *                 holder first flushes what a killed process left behind; at most 3 objects and 3 sessions are used.
- * After a TCTI error the connection is dropped and opened anew by the next call.
+ * shared = false: bare TPM or swtpm; every public call takes a lock file (deadline lock_timeout_usec, then
+ * TPM_BUSY), and the
+ *                                 holder first flushes what a killed process left behind; at most 3 objects
+ *                 and 3 sessions are used. After a TCTI error the connection is dropped and opened anew by
+ *                 the next call.
  */
 #include <stdbool.h>
 #include <stdint.h>

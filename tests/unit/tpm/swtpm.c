@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * swtpm - a TPM of its own for one test program.  A blank state directory is enough (swtpm_setup would only add
- * certificates), and the process ends with the test program even when that is killed (PDEATHSIG).
+ * swtpm - a TPM of its own for one test program.  A blank state directory is enough (swtpm_setup would only
+ * add certificates), and the process ends with the test program even when that is killed (PDEATHSIG).
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tpm/state on a real (software) TPM: provisioning, the commit, and what nobody without the gate secret can do.
+ * tpm/state on a real (software) TPM: provisioning, the commit, and what nobody without the gate secret can
+ * do.
  */
 #include <setjmp.h>
 #include <stdarg.h>
