@@ -17,12 +17,9 @@
 
 #include <reseal/base/error.h>
 #include <reseal/format/manifest.h>
+#include <reseal/slot/layout.h>
 
-typedef enum SlotKind {
-        SLOT_KIND_LUKS2 = 1,
-        SLOT_KIND_PLAIN = 2,
-        _SLOT_KIND_MAX,
-} SlotKind;
+#define SLOTS_MAX 32u
 
 typedef struct Slot {
         char name[32];             /* "rootfs.a": section [slot rootfs.a] */
@@ -31,6 +28,7 @@ typedef struct Slot {
         char *device;              /* absolute path */
         SlotKind kind;
         uint64_t size_bytes;       /* found when the map is completed */
+        uint64_t device_id[2];     /* found then, too: block device number, or device and inode of a file */
 } Slot;
 
 typedef struct SlotMap SlotMap;
@@ -38,7 +36,10 @@ typedef struct SlotMap SlotMap;
 SlotMap *slot_map_new(void);
 SlotMap *slot_map_free(SlotMap *m);
 RS_DEFINE_CLEANUP(SlotMap, slot_map_free)
-/* From ConfigHandler: section "slot NAME", keys class, boot-name, device, type. */
+/*
+ * From ConfigHandler: section "slot NAME", keys class, boot-name, device, type (luks2, plain).  1 = known, 0 = unknown key.
+ * A device under /dev must be a block device; any other path a regular file, which then is the slot.
+ */
 int slot_map_set(SlotMap *m, const char *slot_name, const char *key, const char *value, RsError *err);
 /* After the last key: complete, distinct, every class has the same boot names; sizes read from the devices. */
 int slot_map_complete(SlotMap *m, RsError *err);
@@ -51,7 +52,8 @@ const Slot *slot_map_by_name(const SlotMap *m, const char *name);
 /* Does the image fit the slot (docs/format-slot.md)?  SIZE if not.  64-bit with overflow checks. */
 int slot_check_size(const Slot *s, const ManifestImage *image, size_t manifest_cms_size, RsError *err);
 /*
- * Opens the slot for writing: O_EXCL|O_DIRECT, not mounted, not the running slot, a block device (or a regular file
- * where the map says so, for tests on files), same size as the map knows.  *ret_fd is -EBADF on failure.
+ * Opens the slot for writing with O_DIRECT|O_EXCL.  TARGET unless it is the device the map was completed with (number and
+ * size), not of the running boot name, not mounted, not swap, not held by another device, without partitions of its
+ * own, and named by no second entry of the map.  *ret_fd is untouched on failure.
  */
 int slot_open_target(const SlotMap *m, const Slot *s, const char *running_boot_name, int *ret_fd, RsError *err);

@@ -13,9 +13,9 @@
  */
 #include <reseal/base/error.h>
 #include <reseal/base/secret.h>
+#include <reseal/slot/layout.h>
 #include <reseal/tpm/seal.h>
 
-#define SLOT_DATA_OFFSET (4u << 20)
 #define SLOT_VOLUME_KEY_SIZE 64u
 
 /*
