@@ -3,8 +3,8 @@
  * gate - judges a release, once, in one order, for every source and every mode.
  *
  * The order is that of DESIGN.md 7: cheap before dear, and nothing is interpreted before somebody we trust has signed
- * it.  Whoever offers a bundle can make the writer parse CMS and certificates, and nothing else.  All of it comes before
- * the first payload byte is asked for, so a refused release has cost the device one datagram.
+ * it.  Whoever offers a bundle can make the writer parse CMS and certificates, and nothing else.  All of it comes
+ * before the first payload byte is asked for, so a refused release has cost the device one datagram.
  *
  * Each check is a small function that raises its own reason; accept_release is their order and nothing else.  There is
  * no option that leaves one out.  The constructor of AcceptedRelease is accept_release itself.

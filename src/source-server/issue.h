@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * issue - tickets: one content key, sealed to each of many devices, signed, written where a static server finds them.
+ *
+ * Spec:     docs/format-ticket.md
+ * Trust:    device certificates may come from anywhere: with a device CA they are checked against it for the unwrap
+ *           purpose; without one whoever runs the program answers for them
+ * Owns:     TicketRules borrows everything
+ * Units:    seconds since 1970 UTC
+ * Errors:   those of pki/path.h, TICKET (key not usable), CONFIG, IO, NO_SPACE
+ * Context:  one thread; about a quarter of a millisecond per device
+ * Programs: reseal-source
+ */
+#include <openssl/types.h>
+
+#include <reseal/base/error.h>
+#include <reseal/base/secret.h>
+#include <reseal/format/ticket.h>
+#include <reseal/pki/path.h>
+
+struct stack_st_X509;
+
+typedef struct TicketRules {
+        X509 *ticket_cert;
+        EVP_PKEY *ticket_key;
+        struct stack_st_X509 *chain;      /* NULL: the source root issued ticket_cert */
+        const TrustAnchors *device_ca;    /* NULL: devices are not checked */
+        const TrustAnchors *source_root;  /* NULL: else each ticket is verified before it is written */
+        uint64_t now;
+        uint64_t not_after;               /* 0 = no end */
+} TicketRules;
+
+/* One ticket in DER, made in advance: its nonce is zero. */
+int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key, X509 *device,
+                 Encoder *ret_der, uint8_t ret_device[RS_DIGEST_SIZE], RsError *err);
+/* Writes DIR/<bundle id>/<device id>.rst for each certificate in the files; the names of all appear together, durable.
+ * on_ticket (may be NULL) is told of each when all are in place. */
+typedef void (*IssueObserver)(const char *device_hex, const char *subject, const char *path);
+int issue_tickets(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
+                  char *const *device_files, int n_files, const char *directory, IssueObserver on_ticket, RsError *err);
