@@ -7,8 +7,8 @@
  * meanwhile sees a ticket whole or not at all; after a power cut the command is run again and gives new tickets, which
  * harms nothing: each is good by itself.
  *
- * A source that cannot verify its own ticket would only find out from devices.  With the source root at hand each ticket
- * is therefore judged before it is written, by the same code that a device uses.
+ * A source that cannot verify its own ticket would only find out from devices.  With the source root at hand each
+ * ticket is therefore judged before it is written, by the same code that a device uses.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -71,8 +71,8 @@ static int verify_own(const TicketRules *rules, Span der, RsError *err) {
         return r < 0 ? rs_context(err, "devices would refuse the ticket") : 0;
 }
 
-int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key, X509 *device,
-                 Encoder *ret_der, uint8_t ret_device[RS_DIGEST_SIZE], RsError *err) {
+int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
+                 X509 *device, Encoder *ret_der, uint8_t ret_device[RS_DIGEST_SIZE], RsError *err) {
         _cleanup_(encoder_done) Encoder json = ENCODER_INIT;
         uint8_t point[RS_POINT_SIZE], info[TICKET_INFO_SIZE];
         Ticket ticket = { .issued = rules->now, .not_after = rules->not_after };
@@ -256,7 +256,8 @@ static int write_all(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SI
 }
 
 int issue_tickets(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
-                  char *const *device_files, int n_files, const char *directory, IssueObserver on_ticket, RsError *err) {
+                  char *const *device_files, int n_files, const char *directory, IssueObserver on_ticket,
+                  RsError *err) {
         _cleanup_(batch_done) Batch b = { .dir_fd = -EBADF };
         char bundle_hex[HEX_SIZE(RS_DIGEST_SIZE)], path[4096];
         int r;

@@ -32,10 +32,11 @@ typedef struct TicketRules {
 } TicketRules;
 
 /* One ticket in DER, made in advance: its nonce is zero. */
-int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key, X509 *device,
-                 Encoder *ret_der, uint8_t ret_device[RS_DIGEST_SIZE], RsError *err);
+int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
+                 X509 *device, Encoder *ret_der, uint8_t ret_device[RS_DIGEST_SIZE], RsError *err);
 /* Writes DIR/<bundle id>/<device id>.rst for each certificate in the files; the names of all appear together, durable.
  * on_ticket (may be NULL) is told of each when all are in place. */
 typedef void (*IssueObserver)(const char *device_hex, const char *subject, const char *path);
 int issue_tickets(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
-                  char *const *device_files, int n_files, const char *directory, IssueObserver on_ticket, RsError *err);
+                  char *const *device_files, int n_files, const char *directory, IssueObserver on_ticket,
+                  RsError *err);

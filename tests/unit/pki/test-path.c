@@ -225,6 +225,24 @@ static void damaged_certificate_in_anchors_ends_in_an_error_not_a_shorter_list(v
         assert_null(anchors);
 }
 
+static void anchor_files_are_capped(void **state) {
+        _cleanup_(freep) uint8_t *pem = NULL;
+        _cleanup_(freep) char *padded = NULL;
+        TrustAnchors *anchors = NULL;
+        RsError err = RS_ERROR_INIT;
+        size_t size;
+
+        (void) state;
+        assert_int_equal(file_read(AT_FDCWD, pki_path("firmware/root.pem"), RS_CERT_FILE_MAX, &pem, &size, &err), 1);
+        padded = malloc(RS_CERT_FILE_MAX + 1);
+        memset(padded, '\n', RS_CERT_FILE_MAX + 1);
+        memcpy(padded, pem, size);
+        assert_int_equal(anchors_parse(SPAN(padded, RS_CERT_FILE_MAX), &anchors, &err), 0);
+        anchors = anchors_free(anchors);
+        assert_true(anchors_parse(SPAN(padded, RS_CERT_FILE_MAX + 1), &anchors, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CONFIG);
+}
+
 static void too_many_certificates_are_not_tried(void **state) {
         _cleanup_(sk_X509_freep) STACK_OF(X509) *leaf = NULL, *extra = NULL;
         _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
@@ -262,6 +280,7 @@ int main(void) {
                 cmocka_unit_test(unwrap_certificates_agree_on_keys),
                 cmocka_unit_test(weak_or_foreign_anchors_are_refused),
                 cmocka_unit_test(damaged_certificate_in_anchors_ends_in_an_error_not_a_shorter_list),
+                cmocka_unit_test(anchor_files_are_capped),
                 cmocka_unit_test(too_many_certificates_are_not_tried),
                 cmocka_unit_test(anchors_store_trusts_nothing_else),
         };

@@ -67,8 +67,8 @@ static int read_ticket(const char *file, const char *device, const uint8_t devic
         ticket_info(&ticket, info);
 
         assert_int_equal(key_load(pki_path(device), &key, err), 0);
-        assert_int_equal(EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, own, sizeof(own), &size),
-                         1);
+        assert_int_equal(EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, own, sizeof(own),
+                                                         &size), 1);
         peer = EVP_PKEY_new();
         assert_true(EVP_PKEY_copy_parameters(peer, key) == 1 &&
                     EVP_PKEY_set1_encoded_public_key(peer, ticket.enc, sizeof(ticket.enc)) == 1);
