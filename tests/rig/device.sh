@@ -139,20 +139,24 @@ rig_booted_text() {
         [ -z "$RIG_BOOTED_BUNDLE" ] || printf 'bundle=%s\n' "$RIG_BOOTED_BUNDLE"
 }
 
-# The choice grub.cfg makes: the first slot of ORDER that is OK and whose tries are not used up; the try is counted.
+# The choice grub.cfg makes: the first slot of ORDER that is good, or that has a try left, which is taken off.
 rig_grub_choose() {
         local env=$RIG/boot/grubenv order s ok try
-        order=$(grub-editenv "$env" list | sed -n 's/^ORDER=//p')
+        order=$(_rig_grub ORDER)
         for s in $order; do
-                ok=$(grub-editenv "$env" list | sed -n "s/^${s}_OK=//p")
-                try=$(grub-editenv "$env" list | sed -n "s/^${s}_TRY=//p")
-                [ "$ok" = 1 ] || continue
-                if [ "${try:-0}" -lt 3 ]; then
-                        echo "$s"
-                        return
+                ok=$(_rig_grub "${s}_OK") try=$(_rig_grub "${s}_TRY")
+                if [ "$ok" != 1 ]; then
+                        [ "${try:-0}" -gt 0 ] || continue
+                        grub-editenv "$env" set "${s}_TRY=$((try - 1))"
                 fi
+                echo "$s"
+                return
         done
         return 1
+}
+
+_rig_grub() {
+        grub-editenv "$RIG/boot/grubenv" list | sed -n "s/^$1=//p"
 }
 
 rig_reboot() {
