@@ -136,7 +136,7 @@ rig_write_booted() {
 
 rig_booted_text() {
         printf 'slot=%s\n' "$RIG_BOOTED"
-        [ -z "$RIG_BOOTED_BUNDLE" ] || printf 'bundle=%s\n' "$RIG_BOOTED_BUNDLE"
+        [ -z "$RIG_BOOTED_BUNDLE" ] || printf 'manifest=%s\n' "$RIG_BOOTED_BUNDLE"
 }
 
 # The choice grub.cfg makes: the first slot of ORDER that is good, or that has a try left, which is taken off.
