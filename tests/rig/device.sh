@@ -165,3 +165,8 @@ rig_reboot() {
         RIG_BOOTED_BUNDLE=$(cat "$RIG/keep/bundle.$RIG_BOOTED" 2>/dev/null || true)
         rig_device_start
 }
+
+# The process of a unit as the machine outside sees it.
+rig_pid() { # NAME
+        pgrep --ns "$RIG_LEADER" --nslist pid -x "$1" | head -1
+}
