@@ -63,7 +63,7 @@ rig_device_start() {
         [ -d /run/systemd/system ] || keep=(--keep-unit)
         SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$RIG/root" --boot --register=no \
                 "${keep[@]}" --machine="$machine" --console=pipe --link-journal=no --resolv-conf=off --timezone=off \
-                --private-network --system-call-filter=bpf --capability=CAP_BPF,CAP_NET_ADMIN \
+                --private-network "--system-call-filter=bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" --capability=CAP_BPF,CAP_NET_ADMIN \
                 --tmpfs=/home --tmpfs=/root --tmpfs=/media --tmpfs=/mnt \
                 --bind="$RIG_PART_A:/dev/reseal/slot-a" --bind="$RIG_PART_B:/dev/reseal/slot-b" \
                 --bind="$RIG/boot:/boot/reseal" --bind="$RIG/data/reseal:/var/lib/reseal" \
