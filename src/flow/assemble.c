@@ -186,7 +186,7 @@ int flow_write_image(const FlowSpec *spec, uint32_t image, const Table *table, u
         if (r >= 0)
                 r = stage_check_new(&check, err);
         if (r >= 0)
-                r = stage_inflate_new(spec->writer, &inflate, err);
+                r = stage_inflate_new(spec, &inflate, err);
         if (r >= 0)
                 r = stage_send_new(spec, image, &send, err);
         if (r < 0)

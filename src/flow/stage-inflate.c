@@ -25,7 +25,7 @@
 typedef struct StageInflate {
         Stage base;
         WriterClient *writer;
-        Ring *ring;             /* borrowed from the writer client */
+        Ring *ring;
         ZSTD_DCtx *zstd;
 } StageInflate;
 
@@ -75,7 +75,7 @@ static Stage *inflate_free(Stage *base) {
 
 static const StageKind INFLATE_KIND = { .name = "inflate", .feed = inflate_feed, .free = inflate_free };
 
-int stage_inflate_new(WriterClient *writer, Stage **ret, RsError *err) {
+int stage_inflate_new(const FlowSpec *spec, Stage **ret, RsError *err) {
         _cleanup_(stage_freep) Stage *base = NULL;
 
         StageInflate *s = calloc(1, sizeof(*s));
@@ -83,15 +83,13 @@ int stage_inflate_new(WriterClient *writer, Stage **ret, RsError *err) {
                 return rs_fail_oom(err);
         base = &s->base;
         base->kind = &INFLATE_KIND;
-        s->writer = writer;
+        s->writer = spec->writer;
+        s->ring = spec->ring;
         s->zstd = ZSTD_createDCtx();
         if (!s->zstd)
                 return rs_fail_oom(err);
         if (ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))
                 return rs_fail(err, INTERNAL, "zstd does not take a window limit");
-        int r = writer_call_ring(writer, &s->ring, err);
-        if (r < 0)
-                return r;
         *ret = TAKE_PTR(base);
         return 0;
 }

@@ -48,5 +48,5 @@ RS_DEFINE_CLEANUP(Stage, stage_free)
 /* The stages, in the order in which assemble.c joins them */
 int stage_open_new(const FlowSpec *spec, uint32_t image, Stage **ret, RsError *err);
 int stage_check_new(Stage **ret, RsError *err);
-int stage_inflate_new(WriterClient *writer, Stage **ret, RsError *err);
+int stage_inflate_new(const FlowSpec *spec, Stage **ret, RsError *err);
 int stage_send_new(const FlowSpec *spec, uint32_t image, Stage **ret, RsError *err);

@@ -245,11 +245,14 @@ static int act_send_tables(Run *run, RsError *err) {
 static int act_write_frames(Run *run, RsError *err) {
         FlowSpec spec = flow_spec(run);
 
+        int r = writer_call_ring(run->writer, &spec.ring, err);
+        if (r < 0)
+                return r;
         for (uint32_t i = 0; i < run->head.manifest->n_images; i++) {
                 const RunImage *image = &run->images[i];
                 if (!image->table)
                         continue;
-                int r = flow_write_image(&spec, i, image->table, image->next, image->proven, image->n_proven, err);
+                r = flow_write_image(&spec, i, image->table, image->next, image->proven, image->n_proven, err);
                 if (r < 0)
                         return r;
         }
@@ -267,8 +270,15 @@ static int act_finish(Run *run, RsError *err) {
         int aborted = writer_call_abort(run->writer, &refused);
         if (aborted >= 0 || refused.reason != RS_REASON_STATE)
                 return r;
+
+        /* Past W7: complete before the abort arrived. */
+        WriterState state;
         *err = RS_ERROR_INIT;
-        return writer_call_finish(run->writer, run->progress.primary, err);
+        r = writer_call_state(run->writer, &state, err);
+        if (r < 0)
+                return r;
+        memcpy(run->progress.primary, state.primary, sizeof(run->progress.primary));
+        return 0;
 }
 
 static int act_abort(Run *run, RsError *err) {

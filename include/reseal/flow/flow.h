@@ -24,6 +24,7 @@
 typedef struct FlowSpec {
         Source *source;
         WriterClient *writer;
+        Ring *ring;                     /* of the writer; needed by flow_write_image */
         const BundleHeader *header;
         const Manifest *manifest;
         uint8_t bundle_id[RS_DIGEST_SIZE];

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * ask - what callers want to know or change besides an installation: slots, marks, inspections.
+ *
+ * Each question is a task of its own: the worker connects to the writer, asks, disconnects.  While an
+ * installation holds the worker, slots are answered from what is known (bus-manager.c), marks and inspections
+ * with Busy: nothing waits behind an installation that may take hours.  The answer brings a fresh view of the
+ * slots along whenever the writer was asked.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <reseal/base/cleanup.h>
+
+#include "journal.h"
+#include "manager.h"
+
+#define ASKS_MAX 32u                           /* each holds a view: 20 KiB */
+#define ASK_DEADLINE_USEC (60 * UINT64_C(1000000)) /* an installation may wait behind an inspection */
+
+typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT } AskKind;
+
+typedef struct Ask {
+        Task task;
+        Manager *manager;
+        sd_bus_message *request;     /* NULL: nobody waits */
+        AskKind kind;
+        uint32_t what;               /* mark */
+        char slot[64];
+        char name[33];
+        char url[HTTPS_URL_MAX + 1];
+        JobEnv env;
+        View view;                   /* results */
+        JobInspection inspection;
+        bool answered;
+        RsError err;
+} Ask;
+
+/* -- worker -------------------------------------------------------------------------------------- */
+
+static int read_view(Ask *a, WriterClient *w) {
+        View *v = &a->view;
+
+        (void) snprintf(v->line, sizeof(v->line), "%s", writer_client_line(w));
+        int r = writer_call_state(w, &v->state, &a->err);
+        if (r >= 0)
+                r = writer_call_slots(w, v->slots, WRITER_SLOTS_MAX, &v->n_slots, &a->err);
+        if (r < 0)
+                return r;
+        v->when_usec = clock_boottime_usec();
+        v->known = true;
+        return 0;
+}
+
+/* "booted" is for the writer to find; "other" is the other slot of the class that the running one belongs to. */
+static int find_slot(Ask *a, char ret[33]) {
+        const View *v = &a->view;
+        const WriterSlotInfo *running = NULL;
+
+        ret[0] = '\0';
+        if (strcmp(a->slot, "booted") == 0)
+                return 0;
+        if (strcmp(a->slot, "other") != 0) {
+                if (strlen(a->slot) > 32)
+                        return rs_fail(&a->err, INVALID, "no such slot");
+                strcpy(ret, a->slot);
+                return 0;
+        }
+        for (uint32_t i = 0; i < v->n_slots && !running; i++)
+                if (v->slots[i].running)
+                        running = &v->slots[i];
+        for (uint32_t i = 0; running && i < v->n_slots; i++)
+                if (!v->slots[i].running && strcmp(v->slots[i].class_name, running->class_name) == 0) {
+                        memcpy(ret, v->slots[i].name, 33);
+                        return 0;
+                }
+        return rs_fail(&a->err, STATE, "it is not known which slot is the other one");
+}
+
+static int run_writer(Ask *a) {
+        _cleanup_(writer_client_freep) WriterClient *w = NULL;
+        char slot[33];
+
+        int r = writer_client_connect(a->env.writer_socket, &w, &a->err);
+        if (r >= 0)
+                r = read_view(a, w);
+        if (r < 0 || a->kind != ASK_MARK)
+                return r;
+        r = find_slot(a, slot);
+        if (r >= 0)
+                r = writer_call_mark(w, a->what, slot, a->name, &a->err);
+        if (r < 0)
+                return r;
+        a->view.known = false;
+        return read_view(a, w);
+}
+
+static void ask_run(Task *t) {
+        Ask *a = (Ask *) t;
+        int r = a->kind == ASK_INSPECT ? job_inspect(&a->env, a->url, &a->inspection, &a->err) : run_writer(a);
+
+        a->answered = r >= 0;
+}
+
+/* -- main thread --------------------------------------------------------------------------------- */
+
+static int reply(Ask *a) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        if (a->kind == ASK_MARK)
+                return sd_bus_reply_method_return(a->request, "s", a->name);
+        int r = sd_bus_message_new_method_return(a->request, &m);
+        if (r >= 0)
+                r = a->kind == ASK_SLOTS ? bus_append_slots(m, &a->view) : bus_append_inspection(m, &a->inspection);
+        if (r >= 0)
+                r = sd_bus_send(NULL, m, NULL);
+        return r;
+}
+
+static void ask_done(Task *t) {
+        Ask *a = (Ask *) t;
+        Manager *m = a->manager;
+
+        if (a->view.known) {
+                m->view = a->view;
+                bus_manager_changed(m);
+        }
+        if (!a->answered && a->err.reason == RS_REASON_NONE)
+                (void) rs_fail(&a->err, BUSY, "the service is stopping");
+        if (a->request && !a->answered)
+                (void) bus_reply_error(a->request, &a->err);
+        else if (a->request && reply(a) < 0) {
+                (void) rs_fail(&a->err, INTERNAL, "the answer cannot be put together");
+                (void) bus_reply_error(a->request, &a->err);
+        }
+        if (a->answered && a->kind == ASK_MARK)
+                journal_send(JOURNAL_SLOT_MARKED, &(JournalFields){ .slot = a->name }, "Slot %s was marked", a->name);
+        job_inspection_done(&a->inspection);
+        (void) sd_bus_message_unref(a->request);
+        free(a);
+}
+
+static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text) {
+        RsError err = RS_ERROR_INIT;
+
+        if (m->job || m->stopping || worker_load(m->worker) >= ASKS_MAX) {
+                (void) rs_fail(&err, BUSY, "%s", m->job ? "an installation is running" : "too many requests at a time");
+                return request ? bus_reply_error(request, &err) : 0;
+        }
+        Ask *a = calloc(1, sizeof(*a));
+        if (!a)
+                return -ENOMEM;
+        a->task = (Task){ .run = ask_run, .done = ask_done };
+        a->manager = m;
+        a->request = sd_bus_message_ref(request);
+        a->kind = kind;
+        a->what = what;
+        a->env = manager_job_env(m, m->ask_cancel_fd);
+        a->env.https.deadline_usec = ASK_DEADLINE_USEC;
+        a->env.https.max_retries = 1;
+        if (kind == ASK_MARK)
+                (void) snprintf(a->slot, sizeof(a->slot), "%s", text);
+        if (kind == ASK_INSPECT)
+                (void) snprintf(a->url, sizeof(a->url), "%s", text);
+        worker_submit(m->worker, &a->task);
+        return 1;
+}
+
+int ask_slots(Manager *m, sd_bus_message *request) {
+        return submit(m, request, ASK_SLOTS, 0, "");
+}
+
+int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot) {
+        return submit(m, request, ASK_MARK, what, slot);
+}
+
+int ask_inspect(Manager *m, sd_bus_message *request, const char *url) {
+        return submit(m, request, ASK_INSPECT, 0, url);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * manager - start, stop, and what the daemon as a whole is doing.
+ *
+ * Order of the start: configuration and identity first (a mistake there is told before the bus name is
+ * taken), then bus, worker, and the job that a record says was under way.  READY is said when the name is
+ * requested; whether the writer or the TPM is there is found out by the first task that needs it, and an
+ * absence never keeps the bus from answering.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#include <systemd/sd-daemon.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/names.h>
+
+#include "journal.h"
+#include "manager.h"
+
+#define GROUP_OPERATOR "reseal-operator"
+
+static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        (void) s;
+        (void) si;
+        manager_stop(userdata);
+        return 0;
+}
+
+static int setup_event(Manager *m, RsError *err) {
+        sigset_t set;
+
+        int r = sd_event_default(&m->event);
+        if (r >= 0) {
+                (void) sigemptyset(&set);
+                (void) sigaddset(&set, SIGTERM);
+                (void) sigaddset(&set, SIGINT);
+                r = sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
+        }
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGTERM, on_stop, m);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGINT, on_stop, m);
+        if (r >= 0)
+                r = sd_event_set_watchdog(m->event, true);
+        return r < 0 ? rs_fail(err, INTERNAL, "event loop: %s", strerror(-r)) : 0;
+}
+
+int manager_new(const char *config_path, Manager **ret, RsError *err) {
+        _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
+
+        if (!m)
+                return rs_fail_oom(err);
+        m->state_dir_fd = m->ask_cancel_fd = -EBADF;
+        int r = daemon_config_read(config_path, &m->config, err);
+        if (r >= 0)
+                r = identity_load(&m->config, &m->identity, err);
+        if (r >= 0)
+                r = https_global_init(err);
+        if (r < 0)
+                return r;
+        m->config.https.anchors = m->identity.source_anchors;
+        m->config.https.identity = m->identity.https;
+
+        m->state_dir_fd = open(m->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (m->state_dir_fd < 0)
+                return rs_fail_errno(err, errno, "%s", m->config.state_dir);
+        m->ask_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (m->ask_cancel_fd < 0)
+                return rs_fail_errno(err, errno, "eventfd");
+        const struct group *g = getgrnam(GROUP_OPERATOR);
+        m->operator_gid = g ? g->gr_gid : UINT_MAX;
+        r = setup_event(m, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+static int open_bus(Manager *m, RsError *err) {
+        int r = sd_bus_open_system(&m->bus); /* DBUS_SYSTEM_BUS_ADDRESS names another one: tests have their own */
+
+        if (r >= 0)
+                r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = sd_bus_set_exit_on_disconnect(m->bus, true);
+        if (r < 0)
+                return rs_fail(err, CONNECT, "system bus: %s", strerror(-r));
+        r = bus_manager_add(m, err);
+        if (r >= 0)
+                r = bus_job_add(m, err);
+        return r;
+}
+
+static void resume(Manager *m) {
+        JobRecord record;
+        RsError err = RS_ERROR_INIT;
+
+        int r = record_load(m->state_dir_fd, &record, &err);
+        if (r == 1) {
+                if (job_start(m, record.url, record.ticket_url, NULL, &record, NULL, &err) >= 0)
+                        return;
+                journal_send(JOURNAL_JOB_FAILED, &(JournalFields){ .job = record.id, .error = &err },
+                             "Job %u is given up: %s", record.id, err.text);
+                (void) record_remove(m->state_dir_fd, &err);
+        } else if (r != 0)
+                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .error = &err }, "A job record cannot be read, ignoring it");
+        (void) ask_slots(m, NULL);
+}
+
+int manager_start(Manager *m, RsError *err) {
+        int r = open_bus(m, err);
+        if (r >= 0)
+                r = worker_new(m->event, &m->worker, err);
+        if (r < 0)
+                return r;
+        r = sd_bus_request_name(m->bus, RS_BUS_NAME, 0);
+        if (r < 0)
+                return rs_fail(err, CONNECT, "the name " RS_BUS_NAME ": %s", strerror(-r));
+        if (!m->identity.https || !m->identity.keys[TPM_KEY_UNWRAP].present)
+                journal_send(JOURNAL_NOT_PROVISIONED, NULL, "This device has no keys or certificate, ignoring that until something "
+                                                            "is to be installed");
+        if (secret_lock_failures() > 0)
+                journal_send(JOURNAL_SECRET_UNLOCKED, NULL, "Secrets could not be locked in memory (LimitMEMLOCK), ignoring");
+        (void) sd_notify(0, "READY=1");
+        journal_send(JOURNAL_DAEMON_READY, NULL, "reseald " RS_VERSION " is ready");
+        resume(m);
+        return 0;
+}
+
+void manager_stop(Manager *m) {
+        if (m->stopping)
+                return;
+        m->stopping = true;
+        (void) sd_notify(0, "STOPPING=1");
+        (void) eventfd_write(m->ask_cancel_fd, 1);
+        if (m->job)
+                job_cancel(m->job, false);
+        (void) sd_event_exit(m->event, 0);
+}
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+        m->stopping = true;
+        if (m->job)
+                job_cancel(m->job, false);
+        m->worker = worker_free(m->worker); /* waits; its tasks answer what they were asked */
+        m->bus = sd_bus_flush_close_unref(m->bus);
+        m->event = sd_event_unref(m->event);
+        identity_done(&m->identity);
+        daemon_config_done(&m->config);
+        closep(&m->state_dir_fd);
+        closep(&m->ask_cancel_fd);
+        free(m);
+        return NULL;
+}
+
+JobEnv manager_job_env(const Manager *m, int cancel_fd) {
+        const IdentityKey *unwrap = &m->identity.keys[TPM_KEY_UNWRAP];
+        JobEnv env = {
+                .https = m->config.https,
+                .firmware = m->identity.firmware_anchors,
+                .tpm = m->identity.tpm,
+                .unwrap = unwrap->present ? &unwrap->key : NULL,
+                .writer_socket = m->config.writer_socket,
+                .writer_retry_usec = m->config.writer_retry_usec,
+                .writer_retries = (unsigned) m->config.writer_retries,
+        };
+
+        env.https.cancel_fd = cancel_fd;
+        memcpy(env.device_id, unwrap->spki_sha256, sizeof(env.device_id));
+        return env;
+}
+
+bool reason_is_verdict(RsReason reason) {
+        switch ((int) reason) {
+        case RS_REASON_FORMAT ... RS_REASON_CODEC:
+        case RS_REASON_SIGNATURE ... RS_REASON_ALGORITHM:
+        case RS_REASON_LINE ... RS_REASON_ROLLBACK:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* The words of the PSA firmware update API, for the component "the system". */
+const char *manager_state(const Manager *m) {
+        const View *v = &m->view;
+
+        if (m->job)
+                return m->job->shown.state == JOB_STATE_FINISH ? "CANDIDATE" : "WRITING";
+        if (m->last_reason != RS_REASON_NONE)
+                return reason_is_verdict(m->last_reason) ? "REJECTED" : "FAILED";
+        if (v->known && v->state.trial_pending)
+                return "TRIAL";
+        if (v->known && v->state.primary[0] && strcmp(v->state.primary, v->state.running) != 0)
+                return "STAGED";
+        return v->known && v->state.release > 0 ? "UPDATED" : "READY";
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * manager - the daemon's one object: configuration, identity, worker, the job that runs and what is known of
+ * the slots.
+ *
+ * Spec:     DESIGN.md 10; conf/org.reseal1.xml
+ * Trust:    callers of the bus are judged by bus-access.c before anything here is asked to act
+ * Owns:     a Manager owns all it points to; a Job belongs to it until its task is done
+ * Units:    bytes, microseconds of CLOCK_BOOTTIME
+ * Errors:   as named per function
+ * Context:  main thread, but where "worker" is said
+ * Programs: reseald
+ */
+#include <pthread.h>
+
+#include <systemd/sd-bus.h>
+
+#include <reseal/ipc/writer-client.h>
+#include <reseal/job/run.h>
+
+#include "identity.h"
+#include "worker.h"
+
+typedef struct Manager Manager;
+
+/* What the writer said last; copied as a whole from a task's result. */
+typedef struct View {
+        bool known;
+        uint64_t when_usec;
+        char line[RS_NAME_MAX + 1];
+        WriterState state;
+        WriterSlotInfo slots[WRITER_SLOTS_MAX];
+        uint32_t n_slots;
+} View;
+
+typedef struct Job {
+        Task task;
+        Manager *manager;
+        uint32_t id;
+        char *url, *ticket_url;
+        char *owner;                 /* unique bus name of who asked; NULL after a restart */
+        int cancel_fd;
+        bool cancelled;              /* by a caller, as opposed to the end of the daemon */
+
+        pthread_mutex_t lock;
+        JobProgress progress;        /* under lock; the worker writes, the main thread reads */
+
+        JobProgress shown;           /* main thread: what the bus object says */
+        JobProgress told;            /* and what the last signal said */
+        uint64_t told_rate;
+        uint64_t rate, rate_usec, rate_bytes;
+        sd_event_source *tick;
+
+        JobRecord record;            /* worker, while the task runs */
+        uint64_t saved_usec;         /* worker */
+        JobState logged;             /* worker */
+        RsError failure;
+        bool ran;
+} Job;
+
+struct Manager {
+        sd_event *event;
+        sd_bus *bus;
+        DaemonConfig config;
+        Identity identity;
+        int state_dir_fd;
+        Worker *worker;
+        Job *job;                    /* the one installation that runs, or NULL */
+        uint32_t last_id;
+        View view;
+        RsReason last_reason;        /* how the last job ended; NONE = well or none yet */
+        bool stopping;
+        int ask_cancel_fd;           /* ends what ask.c has under way when the daemon stops */
+        unsigned n_checks;           /* authorizations being asked for */
+        unsigned operator_gid;       /* UINT_MAX: there is no such group */
+};
+
+int manager_new(const char *config_path, Manager **ret, RsError *err);
+int manager_start(Manager *m, RsError *err);       /* bus, worker; resumes what a record says */
+Manager *manager_free(Manager *m);
+RS_DEFINE_CLEANUP(Manager, manager_free)
+void manager_stop(Manager *m);                     /* ends the loop; a job stays recorded and resumes */
+JobEnv manager_job_env(const Manager *m, int cancel_fd);
+const char *manager_state(const Manager *m);       /* PSA word */
+/* A failure that the job's bundle deserves, as opposed to one of network or machine. */
+bool reason_is_verdict(RsReason reason);
+
+/* job.c: BUSY while another runs. */
+int job_start(Manager *m, const char *url, const char *ticket_url, const char *owner, const JobRecord *resumed,
+              Job **ret, RsError *err);
+void job_cancel(Job *j, bool by_caller);
+uint64_t clock_boottime_usec(void);
+
+/* ask.c: questions to the writer and to sources, answered on the worker; the request is replied to when done. */
+int ask_slots(Manager *m, sd_bus_message *request /* NULL: only refresh the view */);
+int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot);
+int ask_inspect(Manager *m, sd_bus_message *request, const char *url);
+
+/* bus-manager.c and bus-job.c */
+int bus_manager_add(Manager *m, RsError *err);
+int bus_job_add(Manager *m, RsError *err);
+void bus_manager_changed(Manager *m);              /* State, slots, release */
+void bus_job_new(Job *j);
+void bus_job_changed(Job *j);                      /* tells what differs from *shown */
+void bus_job_removed(Job *j, const char *result);
+int bus_reply_error(sd_bus_message *request, const RsError *err);
+int bus_append_slots(sd_bus_message *reply, const View *v);
+int bus_append_inspection(sd_bus_message *reply, const JobInspection *i);
+
+/* bus-access.c: calls fn when the sender may do the action, else answers the request itself. */
+typedef int (*AccessGranted)(Manager *m, sd_bus_message *request);
+int access_check(Manager *m, sd_bus_message *request, const char *action, AccessGranted fn);
