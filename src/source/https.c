@@ -93,6 +93,8 @@ static int parse_url(const char *url, char **ret_host, RsError *err) {
                 return rs_fail(err, INVALID, "the address has more than %u bytes", HTTPS_URL_MAX);
         if (strncasecmp(url, "https://", 8) != 0)
                 return rs_fail(err, SCHEME, "only https:// is permitted: %.40s", url);
+        if (url[8] == '/') /* curl would take what follows for the host */
+                return rs_fail(err, INVALID, "the address names no host");
         for (const char *p = url; *p; p++)
                 if ((unsigned char) *p <= 0x20 || (unsigned char) *p >= 0x7f)
                         return rs_fail(err, INVALID, "the address holds a character that must be percent-encoded");
