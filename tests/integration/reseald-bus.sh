@@ -1,0 +1,221 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The bus face of reseald: introspection, rights, malformed and oversized arguments, many callers, Busy (T40).
+set -euo pipefail
+
+root=${SOURCE_ROOT:-$(dirname "$(readlink -f "$0")")/../..}
+build=${BUILD_ROOT:-$root/build}
+work=$(mktemp -d /tmp/reseal-bus.XXXXXX)
+pids=()
+clean() {
+    [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap clean EXIT
+for tool in dbus-daemon busctl setpriv python3; do
+    command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 77; }
+done
+[ "$(id -u)" = 0 ] || { echo "SKIP: needs root, to call as somebody else"; exit 77; }
+chmod 755 "$work"
+# shellcheck source=tests/integration/bus.sh
+. "$root/tests/integration/bus.sh"
+
+n_passed=0 n_failed=0
+ok() { n_passed=$((n_passed + 1)); }
+bad() { n_failed=$((n_failed + 1)); echo "FAILED: $*"; }
+# expect NAME PATTERN OUTPUT
+expect() {
+    # shellcheck disable=SC2053 # a pattern it is
+    if [[ $3 == $2 ]]; then ok; else bad "$1: expected '$2', got '$3'"; fi
+}
+cp "$build/src/resealctl/resealctl" "$work/" && chmod 755 "$work/resealctl"
+ctl() { "$work/resealctl" "$@" 2>&1 || true; }
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+nobody() { as_nobody "$work/resealctl" "$@" 2>&1 || true; }
+as_operator() { setpriv --reuid=65534 --regid=65534 --groups="$operator" "$@"; }
+
+"$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
+daemon_conf a
+bus_up a open
+daemon_up a
+
+# -- the interface is the documented one ------------------------------------------------------------------------------
+
+python3 - "$root/conf/org.reseal1.xml" <(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" introspect --xml-interface org.reseal1 /org/reseal1) <<'END' && ok || bad 'introspection differs from conf/org.reseal1.xml'
+import sys
+import xml.etree.ElementTree as ET
+
+
+def members(path, interface):
+    found = set()
+    for i in ET.parse(path).getroot().iter('interface'):
+        if i.get('name') != interface:
+            continue
+        for m in i:
+            if m.tag == 'annotation':
+                continue
+            default = 'in' if m.tag == 'method' else None
+            args = tuple((a.get('type'), a.get('direction', default)) for a in m.iter('arg'))
+            found.add((m.tag, m.get('name'), m.get('type'), m.get('access'), args))
+    return found
+
+
+want, have = (members(p, 'org.reseal1.Manager') for p in sys.argv[1:])
+if not want or want != have:
+    print('only documented:', want - have, '\nonly there:', have - want)
+    sys.exit(1)
+END
+
+expect 'Version is a property' 's "*"' \
+    "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 /org/reseal1 org.reseal1.Manager Version)"
+expect 'Compatible is what is configured' 'as 2 "board-a" "board-b"' \
+    "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 /org/reseal1 org.reseal1.Manager Compatible)"
+expect 'without a writer ListSlots says so' '*WriterGone*' "$(ctl slots)"
+expect 'without a writer Mark says so' '*WriterGone*' "$(ctl mark good)"
+expect 'ListJobs is empty' 'a(os) 0' "$(call ListJobs)"
+expect 'GetKeys is empty before provisioning' 'a(sa{sv}) 0' "$(call GetKeys)"
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+long=$(head -c 100000 /dev/zero | tr '\0' a)
+expect 'http is refused' '*Scheme*' "$(ctl install http://localhost/x.rsb)"
+expect 'an oversized address is refused' '*more than 2048 bytes*' "$(call Install 'sa{sv}' "https://localhost/$long" 0)"
+expect 'an unknown option is refused' '*unknown or repeated option force*' \
+    "$(call Install 'sa{sv}' https://localhost/x.rsb 1 force b true)"
+expect 'a repeated option is refused' '*unknown or repeated*' \
+    "$(call Install 'sa{sv}' https://localhost/x.rsb 2 ticket s https://localhost/t ticket s https://localhost/t)"
+expect 'an option of another type is refused' '*' "$(call Install 'sa{sv}' https://localhost/x.rsb 1 ticket u 5)"
+expect 'an oversized ticket address is refused' '*more than 2048 bytes*' \
+    "$(call Install 'sa{sv}' https://localhost/x.rsb 1 ticket s "https://localhost/$long")"
+expect 'the same for Inspect' '*more than 2048 bytes*' "$(call Inspect 'sa{sv}' "https://localhost/$long" 0)"
+expect 'an unknown mark is refused' '*state is good, bad or active*' "$(call Mark ss excellent booted)"
+expect 'an oversized slot is refused' '*not a slot name*' "$(call Mark ss good "$long")"
+expect 'a slot that is a path is refused' '*not a slot name*' "$(call Mark ss good ../../dev/sda)"
+expect 'an empty slot is refused' '*not a slot name*' "$(call Mark ss good '')"
+
+# -- rights: nobody may look, and do nothing ---------------------------------------------------------------------------
+
+for verb in 'install https://localhost:1/x.rsb' 'inspect https://localhost:1/x.rsb' 'mark good'; do
+    # shellcheck disable=SC2086
+    expect "nobody may not $verb" '*AccessDenied*' "$(nobody $verb)"
+done
+expect 'nobody may list slots' '*WriterGone*' "$(nobody slots)"
+expect 'nobody may list jobs' 'No jobs*' "$(nobody jobs)"
+if operator=$(getent group reseal-operator | cut -d: -f3) && [ -n "$operator" ]; then
+    expect 'an operator may inspect where there is no polkit' '*Connect*' \
+        "$(as_operator "$work/resealctl" inspect https://localhost:1/x.rsb 2>&1 || true)"
+fi
+
+# -- one installation at a time, status meanwhile ----------------------------------------------------------------------
+
+# somebody who takes connections and says nothing
+python3 -c '
+import socket, sys, time
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(16)
+open(sys.argv[1] + ".new", "w").write(str(s.getsockname()[1]))
+import os; os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(300)' "$work/silent" &
+pids+=($!)
+for i in $(seq 100); do [ -s "$work/silent" ] && break; sleep 0.05; done
+silent=https://localhost:$(cat "$work/silent")/x.rsb
+
+# the list of jobs once it says connect, or after three seconds
+jobs_connecting() {
+    local i
+    for i in $(seq 60); do
+        [[ $(call ListJobs) == *connect* ]] && break
+        sleep 0.05
+    done
+    call ListJobs
+}
+
+job=$(call Install 'sa{sv}' "$silent" 0)
+expect 'Install names a job' 'o "/org/reseal1/job/*"' "$job"
+job=${job#o \"} job=${job%\"}
+expect 'a second Install is Busy' '*Busy*' "$(ctl install "$silent")"
+expect 'Inspect meanwhile is Busy' '*Busy*' "$(ctl inspect "$silent")"
+expect 'Mark meanwhile is Busy' '*Busy*' "$(ctl mark good)"
+expect 'the job is listed' "a(os) 1 \"$job\" \"connect\"" "$(jobs_connecting)"
+expect 'the job is an object' "*$silent*" \
+    "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 "$job" org.reseal1.Job Source)"
+expect 'the state is WRITING' 's "WRITING"' \
+    "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 /org/reseal1 org.reseal1.Manager State)"
+expect 'managed objects name the job' "*$job*" \
+    "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" call org.reseal1 /org/reseal1 org.freedesktop.DBus.ObjectManager GetManagedObjects)"
+
+begin=$(date +%s%N)
+callers=()
+for i in $(seq 100); do
+    busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" --timeout=20 call org.reseal1 /org/reseal1 org.reseal1.Manager ListJobs >"$work/caller.$i" 2>&1 &
+    callers+=($!)
+done
+wait "${callers[@]}" || true
+answered=$(cat "$work"/caller.* | grep -c '^a(os) 1' || true)
+expect '100 callers at once are answered while a job runs' 100 "$answered"
+echo "100 callers: $((($(date +%s%N) - begin) / 1000000)) ms"
+
+expect 'nobody may not cancel' '*AccessDenied*' "$(nobody cancel)"
+expect 'root cancels' '*being cancelled*' "$(ctl cancel)"
+for i in $(seq 40); do [ "$(call ListJobs)" = 'a(os) 0' ] && break; sleep 0.05; done
+expect 'a cancelled job is gone' 'a(os) 0' "$(call ListJobs)"
+[ ! -e "$work/a.state/job" ] && ok || bad 'the record of a cancelled job stays'
+grep -q 'was cancelled' "$work/a.log" && ok || bad 'the end is not logged'
+
+# -- a job outlives the daemon -----------------------------------------------------------------------------------------
+
+call Install 'sa{sv}' "$silent" 0 >/dev/null
+jobs_connecting >/dev/null
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+[ -e "$work/a.state/job" ] && ok || bad 'no record after a kill'
+daemon_up a
+expect 'the job goes on after a kill' "a(os) 1 *\"connect\"" "$(jobs_connecting)"
+kill -TERM "$daemon"
+wait "$daemon" && ok || bad 'SIGTERM does not end it well'
+[ -e "$work/a.state/job" ] && ok || bad 'no record after SIGTERM'
+daemon_up a
+expect 'the job goes on after SIGTERM' "a(os) 1 *\"connect\"" "$(jobs_connecting)"
+ctl cancel >/dev/null
+kill -TERM "$daemon"
+wait "$daemon" || true
+printf 'RSJOB001 damaged' >"$work/a.state/job"
+daemon_up a
+expect 'a damaged record is ignored' 'a(os) 0' "$(call ListJobs)"
+grep -q 'cannot be read, ignoring' "$work/a.log" && ok || bad 'a damaged record is not logged'
+kill -TERM "$daemon"
+wait "$daemon" || true
+
+# -- the shipped bus policy --------------------------------------------------------------------------------------------
+
+daemon_conf b
+bus_up b "$root/conf/org.reseal1.conf"
+daemon_up b
+for verb in 'install https://localhost:1/x.rsb' 'inspect https://localhost:1/x.rsb' 'mark good'; do
+    # shellcheck disable=SC2086
+    expect "the bus keeps nobody from $verb" '*AccessDenied*' "$(nobody $verb)"
+    # shellcheck disable=SC2086
+    expect "the bus lets root $verb" '*[CW]*' "$(ctl $verb)"
+done
+expect 'the bus lets nobody look' 'No jobs*' "$(nobody jobs)"
+grep -q 'Denied org.reseal1' "$work/b.log" && bad 'a request got past the bus policy' || ok
+
+# -- what is wrong at the start is said -------------------------------------------------------------------------------
+
+refused() { # refused NAME PATTERN LINE-TO-ADD
+    daemon_conf c
+    printf '%s\n' "$3" >>"$work/c.conf"
+    expect "$1" "$2" "$("$build/src/reseald/reseald" --config "$work/c.conf" 2>&1 || true)"
+}
+refused 'an unknown key is refused' '*Config*' 'speed = 5'
+refused 'an unknown section is refused' '*Config*' '[weapons]
+x = 1'
+refused 'a missing state directory is refused' '*reseald cannot run*' '[daemon]
+state-directory = /nonexistent'
+chmod 666 "$work/a.conf"
+expect 'a configuration that others may write is refused' '*Config*' \
+    "$("$build/src/reseald/reseald" --config "$work/a.conf" 2>&1 || true)"
+
+echo "$n_passed passed, $n_failed failed"
+[ $n_failed = 0 ]
