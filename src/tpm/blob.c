@@ -54,8 +54,8 @@ int blob_load(Tpm *t, const Blob *blob, ESYS_TR *ret, RsError *err) {
         r = tpm_use_srk(t, &srk, err);
         if (r < 0)
                 return r;
-        rc = TPM_TRY(Esys_Load(t->esys, srk, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &blob->wrapped, &blob->area,
-                               &loaded));
+        rc = TPM_TRY(Esys_Load(t->esys, srk, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &blob->wrapped,
+                               &blob->area, &loaded));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "load a TPM blob");
         tpm_note(t, loaded, true);

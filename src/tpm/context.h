@@ -37,13 +37,13 @@ struct Tpm {
         int lock_fd;
         TSS2_TCTI_CONTEXT *tcti;
         ESYS_CONTEXT *esys;
-        ESYS_TR srk;             /* found and compared in this connection, else ESYS_TR_NONE */
-        bool broken;             /* the connection failed: nothing more can be said through it */
+        ESYS_TR srk; /* found and compared in this connection, else ESYS_TR_NONE */
+        bool broken; /* the connection failed: nothing more can be said through it */
         TpmNote notes[TPM_NOTES_MAX];
         unsigned n_notes;
 
         atomic_uint_fast64_t n_sign;
-        RsError sign_failure;    /* of the last signature made for OpenSSL, which cannot carry a reason */
+        RsError sign_failure; /* of the last signature made for OpenSSL, which cannot carry a reason */
 };
 
 /* Begin takes mutex and lock, connects, cleans up after killed processes; on failure nothing is held.
@@ -73,12 +73,12 @@ int tpm_fail_at(Tpm *t, TSS2_RC rc, RsError *err, const char *function, int line
 uint32_t tpm_rc_base(TSS2_RC rc);
 /* After an answer that asks to come again later (NV_RATE, RETRY, TESTING): waits and says yes, a bounded number of times. */
 bool tpm_again(TSS2_RC rc, unsigned *attempt);
-#define TPM_TRY(call)                                 \
-        ({                                            \
-                unsigned _try_attempt = 0;            \
-                TSS2_RC _try_rc;                      \
-                do                                    \
-                        _try_rc = (call);             \
+#define TPM_TRY(call)                                      \
+        ({                                                 \
+                unsigned _try_attempt = 0;                 \
+                TSS2_RC _try_rc;                           \
+                do                                         \
+                        _try_rc = (call);                  \
                 while (tpm_again(_try_rc, &_try_attempt)); \
-                _try_rc;                              \
+                _try_rc;                                   \
         })

@@ -79,7 +79,8 @@ static bool point_of(const TPMS_ECC_POINT *p, uint8_t ret[RS_POINT_SIZE]) {
 }
 
 static int on_curve(const uint8_t point[RS_POINT_SIZE], RsError *err) {
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "EC", "?provider!=reseal");
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c =
+                        EVP_PKEY_CTX_new_from_name(NULL, "EC", "?provider!=reseal");
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
         char group[] = "prime256v1";
         uint8_t copy[RS_POINT_SIZE];
@@ -90,7 +91,8 @@ static int on_curve(const uint8_t point[RS_POINT_SIZE], RsError *err) {
         };
 
         memcpy(copy, point, sizeof(copy));
-        if (!c || EVP_PKEY_fromdata_init(c) != 1 || EVP_PKEY_fromdata(c, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+        if (!c || EVP_PKEY_fromdata_init(c) != 1 ||
+            EVP_PKEY_fromdata(c, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
                 return rs_fail_ssl(err, TPM_STATE, "not a point of P-256");
         return 0;
 }
@@ -143,8 +145,8 @@ static int create_key(Tpm *t, const TPM2B_PUBLIC *template, uint8_t blob[TPM_BLO
         r = tpm_session(t, TPM2_SE_HMAC, &session, err);
         if (r < 0)
                 return r;
-        rc = TPM_TRY(Esys_Create(t->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, template, NULL, &no_pcr,
-                                 &wrapped, &area, NULL, NULL, NULL));
+        rc = TPM_TRY(Esys_Create(t->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, template, NULL,
+                                 &no_pcr, &wrapped, &area, NULL, NULL, NULL));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "create a key");
         return blob_encode(wrapped, area, blob, TPM_BLOB_MAX, ret_size, err);
@@ -211,15 +213,16 @@ static int signature_der(const TPMT_SIGNATURE *s, uint8_t ret_der[72], size_t *r
 
 static int sign_loaded(Tpm *t, ESYS_TR key, const uint8_t digest[32], uint8_t ret_der[72], size_t *ret_size,
                        RsError *err) {
-        static const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
+        static const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA,
+                                                .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
         static const TPMT_TK_HASHCHECK not_checked = { .tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL };
         _cleanup_(esys_freep) TPMT_SIGNATURE *signature = NULL;
         TPM2B_DIGEST d = { .size = 32 };
         TSS2_RC rc;
 
         memcpy(d.buffer, digest, 32);
-        rc = TPM_TRY(Esys_Sign(t->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &d, &scheme, &not_checked,
-                               &signature));
+        rc = TPM_TRY(Esys_Sign(t->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &d, &scheme,
+                               &not_checked, &signature));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "sign");
         atomic_fetch_add(&t->n_sign, 1);
@@ -270,7 +273,8 @@ static int zgen_loaded(Tpm *t, ESYS_TR key, const uint8_t point[RS_POINT_SIZE], 
         return 0;
 }
 
-int tpm_key_ecdh(Tpm *t, const TpmKey *key, const uint8_t point[RS_POINT_SIZE], Secret **ret_z, RsError *err) {
+int tpm_key_ecdh(Tpm *t, const TpmKey *key, const uint8_t point[RS_POINT_SIZE], Secret **ret_z,
+                 RsError *err) {
         ESYS_TR loaded;
         int r;
 
@@ -310,17 +314,18 @@ int tpm_key_spki(const TpmKey *key, Encoder *ret_der, uint8_t ret_sha256[32], Rs
         return 0;
 }
 
-static int certify_loaded(Tpm *t, ESYS_TR attest, ESYS_TR subject, Span nonce, Encoder *statement, uint8_t ret_der[72],
-                          size_t *ret_size, RsError *err) {
-        static const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
+static int certify_loaded(Tpm *t, ESYS_TR attest, ESYS_TR subject, Span nonce, Encoder *statement,
+                          uint8_t ret_der[72], size_t *ret_size, RsError *err) {
+        static const TPMT_SIG_SCHEME scheme = { .scheme = TPM2_ALG_ECDSA,
+                                                .details.ecdsa.hashAlg = TPM2_ALG_SHA256 };
         _cleanup_(esys_freep) TPM2B_ATTEST *said = NULL;
         _cleanup_(esys_freep) TPMT_SIGNATURE *signature = NULL;
         TPM2B_DATA extra = { .size = (UINT16) nonce.size };
         TSS2_RC rc;
 
         memcpy(extra.buffer, nonce.data, nonce.size);
-        rc = TPM_TRY(Esys_Certify(t->esys, subject, attest, ESYS_TR_PASSWORD, ESYS_TR_PASSWORD, ESYS_TR_NONE, &extra,
-                                  &scheme, &said, &signature));
+        rc = TPM_TRY(Esys_Certify(t->esys, subject, attest, ESYS_TR_PASSWORD, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                  &extra, &scheme, &said, &signature));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "certify a key");
         encoder_bytes(statement, said->attestationData, said->size);

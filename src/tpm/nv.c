@@ -25,7 +25,8 @@
 #include "nv.h"
 #include "tss-cleanup.h"
 
-static int extend(const uint8_t before[TPM_DIGEST_SIZE], const Encoder *with, uint8_t ret[TPM_DIGEST_SIZE], RsError *err) {
+static int extend(const uint8_t before[TPM_DIGEST_SIZE], const Encoder *with, uint8_t ret[TPM_DIGEST_SIZE],
+                  RsError *err) {
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
 
         encoder_bytes(&e, before, TPM_DIGEST_SIZE);
@@ -51,7 +52,8 @@ int nv_policy_gate(uint8_t ret[TPM_DIGEST_SIZE], RsError *err) {
         r = extend(policy_start, &e, half, err);
         if (r < 0)
                 return r;
-        return extend(half, &no_policy_ref, ret, err); /* part 3, PolicyUpdate: a second round even when empty */
+        return extend(half, &no_policy_ref, ret,
+                      err); /* part 3, PolicyUpdate: a second round even when empty */
 }
 
 int nv_policy_floor(uint64_t floor_max, uint8_t ret[TPM_DIGEST_SIZE], RsError *err) {
@@ -215,8 +217,8 @@ int nv_gate_session(Tpm *t, const Secret *gate_auth, ESYS_TR hmac, ESYS_TR *ret_
         r = tpm_set_auth(t, gate, gate_auth, err);
         if (r < 0)
                 return r;
-        rc = TPM_TRY(Esys_PolicySecret(t->esys, gate, policy, hmac, ESYS_TR_NONE, ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL,
-                                       NULL));
+        rc = TPM_TRY(Esys_PolicySecret(t->esys, gate, policy, hmac, ESYS_TR_NONE, ESYS_TR_NONE, NULL, NULL,
+                                       NULL, 0, NULL, NULL));
         (void) tpm_set_auth(t, gate, NULL, &ignored); /* so that no copy stays in ESYS */
         tpm_flush(t, gate);
         if (rc != TSS2_RC_SUCCESS)

@@ -30,8 +30,8 @@ int nv_policy_gate(uint8_t ret[TPM_DIGEST_SIZE], RsError *err);
 
 typedef enum NvPresence {
         NV_ABSENT = 0,
-        NV_DEFINED = 1,  /* ours, never written */
-        NV_WRITTEN = 2,  /* ours */
+        NV_DEFINED = 1, /* ours, never written */
+        NV_WRITTEN = 2, /* ours */
 } NvPresence;
 
 /* NvPresence or an error; an index at this handle that is not ours is TPM_STATE. */

@@ -158,7 +158,8 @@ static int give_octets(OSSL_PARAM params[], const char *name, const void *value,
 static int key_get_params(void *key, OSSL_PARAM params[]) {
         ProviderKey *k = key;
 
-        return give_int(params, OSSL_PKEY_PARAM_BITS, 256) && give_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, 128) &&
+        return give_int(params, OSSL_PKEY_PARAM_BITS, 256) &&
+               give_int(params, OSSL_PKEY_PARAM_SECURITY_BITS, 128) &&
                give_int(params, OSSL_PKEY_PARAM_MAX_SIZE, SIGNATURE_MAX) &&
                give_text(params, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1") &&
                give_text(params, OSSL_PKEY_PARAM_DEFAULT_DIGEST, "SHA256") &&
@@ -218,7 +219,8 @@ static void *signature_dup(void *context) {
         return copy;
 }
 
-static int sign_digest(ProviderSignature *s, uint8_t *signature, size_t *size, size_t capacity, const uint8_t digest[32]) {
+static int sign_digest(ProviderSignature *s, uint8_t *signature, size_t *size, size_t capacity,
+                       const uint8_t digest[32]) {
         Owner owner = s->key->owner;
         RsError err = RS_ERROR_INIT;
         int r;
@@ -287,7 +289,8 @@ static int digest_sign_final(void *context, uint8_t *signature, size_t *size, si
 
 static int signature_get_params(void *context, OSSL_PARAM params[]) {
         /* AlgorithmIdentifier { ecdsa-with-SHA256 } */
-        static const uint8_t identifier[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
+        static const uint8_t identifier[] = { 0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
+                                              0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
 
         (void) context;
         return give_octets(params, OSSL_SIGNATURE_PARAM_ALGORITHM_ID, identifier, sizeof(identifier)) &&
@@ -324,7 +327,8 @@ static const OSSL_PARAM *signature_settable_params(void *context, void *provider
 }
 
 /* Tables.  OpenSSL's dispatch type is void (*)(void); the cast is how every provider is written. */
-#define ENTRY(id, fn) { (id), (void (*)(void)) (fn) }
+#define ENTRY(id, fn) \
+        { (id), (void (*)(void))(fn) }
 
 static const OSSL_DISPATCH key_functions[] = {
         ENTRY(OSSL_FUNC_KEYMGMT_NEW, key_new),
@@ -389,8 +393,10 @@ static pthread_once_t registered_once = PTHREAD_ONCE_INIT;
 static bool registered;
 
 static void register_provider(void) {
-        registered = OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) &&
-                     OSSL_PROVIDER_load(NULL, PROVIDER_NAME) && EVP_set_default_properties(NULL, "?provider!=" PROVIDER_NAME);
+        registered = OSSL_PROVIDER_load(NULL, "default") &&
+                     OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) &&
+                     OSSL_PROVIDER_load(NULL, PROVIDER_NAME) &&
+                     EVP_set_default_properties(NULL, "?provider!=" PROVIDER_NAME);
 }
 
 int tpm_key_evp(Tpm *t, const TpmKey *key, EVP_PKEY **ret, RsError *err) {
@@ -407,13 +413,15 @@ int tpm_key_evp(Tpm *t, const TpmKey *key, EVP_PKEY **ret, RsError *err) {
         };
 
         if (key->purpose != TPM_KEY_IDENTITY)
-                return rs_fail(err, INVALID, "the %s key does not sign for TLS", tpm_key_purpose_to_string(key->purpose));
+                return rs_fail(err, INVALID, "the %s key does not sign for TLS",
+                               tpm_key_purpose_to_string(key->purpose));
         (void) pthread_once(&registered_once, register_provider);
         if (!registered)
                 return rs_fail_ssl(err, INTERNAL, "register the TPM key with OpenSSL");
         memcpy(point, key->point, sizeof(point));
         c = EVP_PKEY_CTX_new_from_name(NULL, "EC", PROPERTIES);
-        if (!c || EVP_PKEY_fromdata_init(c) != 1 || EVP_PKEY_fromdata(c, &made, EVP_PKEY_KEYPAIR, params) != 1)
+        if (!c || EVP_PKEY_fromdata_init(c) != 1 ||
+            EVP_PKEY_fromdata(c, &made, EVP_PKEY_KEYPAIR, params) != 1)
                 return rs_fail_ssl(err, INTERNAL, "the TPM key as a key of OpenSSL");
         *ret = made;
         return 0;

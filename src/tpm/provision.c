@@ -31,13 +31,14 @@ static int make_srk(Tpm *t, const Secret *owner_auth, RsError *err) {
         r = tpm_set_auth(t, ESYS_TR_RH_OWNER, owner_auth, err);
         if (r < 0)
                 return r;
-        rc = TPM_TRY(Esys_CreatePrimary(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth,
-                                        &template, NULL, &no_pcr, &made, NULL, NULL, NULL, NULL));
+        rc = TPM_TRY(Esys_CreatePrimary(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                        ESYS_TR_NONE, &no_auth, &template, NULL, &no_pcr, &made, NULL, NULL,
+                                        NULL, NULL));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "create the storage root key (is ownerAuth set?)");
         tpm_note(t, made, true);
-        rc = TPM_TRY(Esys_EvictControl(t->esys, ESYS_TR_RH_OWNER, made, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                       TPM_HANDLE_SRK, &kept));
+        rc = TPM_TRY(Esys_EvictControl(t->esys, ESYS_TR_RH_OWNER, made, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                       ESYS_TR_NONE, TPM_HANDLE_SRK, &kept));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "keep the storage root key");
         tpm_flush(t, made);
@@ -45,7 +46,8 @@ static int make_srk(Tpm *t, const Secret *owner_auth, RsError *err) {
         return 0;
 }
 
-static int srk_inside(Tpm *t, const Secret *owner_auth, uint8_t ret_name[TPM_NAME_SIZE], bool *ret_changed, RsError *err) {
+static int srk_inside(Tpm *t, const Secret *owner_auth, uint8_t ret_name[TPM_NAME_SIZE], bool *ret_changed,
+                      RsError *err) {
         _cleanup_(esys_freep) TPM2B_NAME *name = NULL;
         bool changed = false;
         ESYS_TR srk;
@@ -123,8 +125,8 @@ static int define(Provision *p, TPM2_HANDLE index, RsError *err) {
         if (r < 0)
                 return r;
         /* The session also hides the gate secret from the bus. */
-        rc = TPM_TRY(Esys_NV_DefineSpace(p->t->esys, ESYS_TR_RH_OWNER, p->session, ESYS_TR_NONE, ESYS_TR_NONE, &auth, &area,
-                                         &nv));
+        rc = TPM_TRY(Esys_NV_DefineSpace(p->t->esys, ESYS_TR_RH_OWNER, p->session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                         &auth, &area, &nv));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(p->t, rc, err, "define an NV index");
         tpm_note(p->t, nv, false);
@@ -230,7 +232,8 @@ static int nv_inside(Provision *p, RsError *err) {
         return init_record(p, record_index[accept & 1], first, err);
 }
 
-int tpm_provision_nv(Tpm *t, const Secret *owner_auth, const Secret *gate_auth, bool *ret_changed, RsError *err) {
+int tpm_provision_nv(Tpm *t, const Secret *owner_auth, const Secret *gate_auth, bool *ret_changed,
+                     RsError *err) {
         Provision p = { .t = t, .owner_auth = owner_auth, .gate_auth = gate_auth };
         TpmState state;
         int r;
@@ -251,14 +254,16 @@ int tpm_provision_nv(Tpm *t, const Secret *owner_auth, const Secret *gate_auth, 
 
 /* Authorization values of the hierarchies */
 
-static int change_auth(Tpm *t, ESYS_TR hierarchy, ESYS_TR session, const Secret *value, const char *what, RsError *err) {
+static int change_auth(Tpm *t, ESYS_TR hierarchy, ESYS_TR session, const Secret *value, const char *what,
+                       RsError *err) {
         _cleanup_(auth_wipe) TPM2B_AUTH auth = { .size = (UINT16) secret_size(value) };
         TSS2_RC rc;
 
         if (secret_size(value) > 32)
                 return rs_fail(err, INVALID, "an authorization value of more than 32 bytes");
         memcpy(auth.buffer, secret_bytes(value), auth.size);
-        rc = TPM_TRY(Esys_HierarchyChangeAuth(t->esys, hierarchy, session, ESYS_TR_NONE, ESYS_TR_NONE, &auth));
+        rc = TPM_TRY(Esys_HierarchyChangeAuth(t->esys, hierarchy, session, ESYS_TR_NONE, ESYS_TR_NONE,
+                                              &auth));
         return rc == TSS2_RC_SUCCESS ? 0 : tpm_fail(t, rc, err, what);
 }
 

@@ -15,7 +15,7 @@
 
 #include "context.h"
 
-#define LAYER(rc) ((rc) & TSS2_RC_LAYER_MASK)
+#define LAYER(rc) ((rc) &TSS2_RC_LAYER_MASK)
 
 uint32_t tpm_rc_base(TSS2_RC rc) {
         uint32_t code = rc & 0xffffu;
@@ -85,7 +85,8 @@ bool tpm_again(TSS2_RC rc, unsigned *attempt) {
         struct timespec pause;
         uint64_t msec;
 
-        if (base != TPM2_RC_NV_RATE && base != TPM2_RC_RETRY && base != TPM2_RC_TESTING && base != TPM2_RC_YIELDED)
+        if (base != TPM2_RC_NV_RATE && base != TPM2_RC_RETRY && base != TPM2_RC_TESTING &&
+            base != TPM2_RC_YIELDED)
                 return false;
         if (*attempt >= 6)
                 return false;

@@ -129,7 +129,8 @@ int record_parse(const uint8_t bytes[NV_RECORD_SIZE], TpmRecord *ret, uint64_t *
         k = digest_sha256(SPAN(bytes, SUMMED_SIZE), digest, err);
         if (k < 0)
                 return k;
-        if (memcmp(digest, bytes + SUMMED_SIZE, sizeof(digest)) != 0 || reader_u32(&crc) != crc32_of(bytes, CHAIN_SUMMED))
+        if (memcmp(digest, bytes + SUMMED_SIZE, sizeof(digest)) != 0 ||
+            reader_u32(&crc) != crc32_of(bytes, CHAIN_SUMMED))
                 return rs_fail(err, TPM_STATE, "a state record in the TPM is damaged");
         parse_chain(&r, &record);
         reader_copy(&r, magic, sizeof(magic));

@@ -32,7 +32,8 @@ static int sealed_template(uint64_t floor_max, TPM2B_PUBLIC *ret, RsError *err) 
         return nv_policy_floor(floor_max, ret->publicArea.authPolicy.buffer, err);
 }
 
-static int create_sealed(Tpm *t, const Secret *secret, const TPM2B_PUBLIC *template, TpmSealed *s, RsError *err) {
+static int create_sealed(Tpm *t, const Secret *secret, const TPM2B_PUBLIC *template, TpmSealed *s,
+                         RsError *err) {
         _cleanup_(sensitive_create_wipe) TPM2B_SENSITIVE_CREATE sensitive = { 0 };
         _cleanup_(esys_freep) TPM2B_PRIVATE *wrapped = NULL;
         _cleanup_(esys_freep) TPM2B_PUBLIC *area = NULL;
@@ -50,8 +51,8 @@ static int create_sealed(Tpm *t, const Secret *secret, const TPM2B_PUBLIC *templ
                 return r;
         sensitive.sensitive.data.size = TPM_SEALED_SECRET_SIZE;
         memcpy(sensitive.sensitive.data.buffer, secret_bytes(secret), TPM_SEALED_SECRET_SIZE);
-        rc = TPM_TRY(Esys_Create(t->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, template, NULL, &no_pcr,
-                                 &wrapped, &area, NULL, NULL, NULL));
+        rc = TPM_TRY(Esys_Create(t->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, template,
+                                 NULL, &no_pcr, &wrapped, &area, NULL, NULL, NULL));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "seal");
         rc = Esys_TR_GetName(t->esys, srk, &name);
@@ -101,8 +102,8 @@ static int unseal_loaded(Tpm *t, ESYS_TR object, uint64_t floor_max, Secret **re
                 return rs_fail_oom(err);
         memcpy(operand.buffer, e.data, 8);
         encoder_done(&e);
-        rc = TPM_TRY(Esys_PolicyNV(t->esys, floor, floor, policy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &operand, 0,
-                                   TPM2_EO_UNSIGNED_LE));
+        rc = TPM_TRY(Esys_PolicyNV(t->esys, floor, floor, policy, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                   ESYS_TR_NONE, &operand, 0, TPM2_EO_UNSIGNED_LE));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "FLOOR against the slot's limit");
         rc = TPM_TRY(Esys_Unseal(t->esys, object, policy, ESYS_TR_NONE, ESYS_TR_NONE, &data));

@@ -48,7 +48,8 @@ static int open_state(Tpm *t, StateHandles *ret, RsError *err) {
         return tpm_session(t, TPM2_SE_HMAC, &ret->session, err);
 }
 
-static int read_state(Tpm *t, const StateHandles *h, TpmState *ret, uint8_t ret_bytes[NV_RECORD_SIZE], RsError *err) {
+static int read_state(Tpm *t, const StateHandles *h, TpmState *ret, uint8_t ret_bytes[NV_RECORD_SIZE],
+                      RsError *err) {
         uint64_t counter;
         int r;
 

@@ -56,7 +56,8 @@ int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm 
         t->lock_fd = -EBADF;
         t->srk = ESYS_TR_NONE;
         t->shared = config->shared;
-        t->lock_timeout_usec = config->lock_timeout_usec ? config->lock_timeout_usec : LOCK_TIMEOUT_DEFAULT_USEC;
+        t->lock_timeout_usec =
+                        config->lock_timeout_usec ? config->lock_timeout_usec : LOCK_TIMEOUT_DEFAULT_USEC;
         t->tcti_text = strdup(config->tcti ? config->tcti : "device:/dev/tpmrm0");
         t->lock_path = strdup(config->lock_path ? config->lock_path : RS_PATH_TPM_LOCK);
         if (srk_name) {
@@ -117,8 +118,19 @@ static int take_lock(Tpm *t, RsError *err) {
 
 /* Past ESYS, which has no handle of its own for what another process left behind. */
 static int flush_foreign(Tpm *t, TPM2_HANDLE handle, RsError *err) {
-        uint8_t command[] = { 0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x65,
-                              (uint8_t) (handle >> 24), (uint8_t) (handle >> 16), (uint8_t) (handle >> 8),
+        uint8_t command[] = { 0x80,
+                              0x01,
+                              0,
+                              0,
+                              0,
+                              14,
+                              0,
+                              0,
+                              0x01,
+                              0x65,
+                              (uint8_t) (handle >> 24),
+                              (uint8_t) (handle >> 16),
+                              (uint8_t) (handle >> 8),
                               (uint8_t) handle };
         uint8_t answer[4096];
         size_t size = sizeof(answer);
@@ -137,8 +149,8 @@ static int flush_range(Tpm *t, TPM2_HANDLE first, RsError *err) {
         TSS2_RC rc;
         int r;
 
-        rc = TPM_TRY(Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES, first,
-                                        TPM2_MAX_CAP_HANDLES, &more, &data));
+        rc = TPM_TRY(Esys_GetCapability(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+                                        first, TPM2_MAX_CAP_HANDLES, &more, &data));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "list handles");
         for (UINT32 i = 0; i < data->data.handles.count; i++) {
@@ -235,7 +247,8 @@ void tpm_flush(Tpm *t, ESYS_TR handle) {
 
 int tpm_find(Tpm *t, TPM2_HANDLE handle, ESYS_TR *ret, RsError *err) {
         ESYS_TR found;
-        TSS2_RC rc = TPM_TRY(Esys_TR_FromTPMPublic(t->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &found));
+        TSS2_RC rc = TPM_TRY(Esys_TR_FromTPMPublic(t->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                                   &found));
 
         if (tpm_rc_base(rc) == TPM2_RC_HANDLE)
                 return 0;
@@ -269,7 +282,8 @@ TPM2B_PUBLIC tpm_srk_template(void) {
 static int check_srk_kind(Tpm *t, ESYS_TR srk, RsError *err) {
         _cleanup_(esys_freep) TPM2B_PUBLIC *found = NULL;
         TPM2B_PUBLIC want = tpm_srk_template();
-        TSS2_RC rc = TPM_TRY(Esys_ReadPublic(t->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &found, NULL, NULL));
+        TSS2_RC rc = TPM_TRY(Esys_ReadPublic(t->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &found,
+                                             NULL, NULL));
 
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "read the storage root key");
@@ -295,13 +309,15 @@ int tpm_use_srk(Tpm *t, ESYS_TR *ret, RsError *err) {
         if (r < 0)
                 return r;
         if (r == 0)
-                return rs_fail(err, NOT_PROVISIONED, "the TPM has no storage root key at 0x%x", TPM_HANDLE_SRK);
+                return rs_fail(err, NOT_PROVISIONED, "the TPM has no storage root key at 0x%x",
+                               TPM_HANDLE_SRK);
         rc = Esys_TR_GetName(t->esys, srk, &name);
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "name of the storage root key");
         if (t->srk_pinned) {
                 if (name->size != TPM_NAME_SIZE || memcmp(name->name, t->srk_name, TPM_NAME_SIZE) != 0)
-                        return rs_fail(err, TPM_STATE, "the storage root key is not the one of provisioning: another TPM, "
+                        return rs_fail(err, TPM_STATE,
+                                       "the storage root key is not the one of provisioning: another TPM, "
                                        "a cleared one, or something between us and it");
         } else {
                 r = check_srk_kind(t, srk, err);
@@ -314,8 +330,11 @@ int tpm_use_srk(Tpm *t, ESYS_TR *ret, RsError *err) {
 }
 
 int tpm_session(Tpm *t, TPM2_SE type, ESYS_TR *ret, RsError *err) {
-        static const TPMT_SYM_DEF aes = { .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB };
-        static const TPMA_SESSION flags = TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
+        static const TPMT_SYM_DEF aes = { .algorithm = TPM2_ALG_AES,
+                                          .keyBits.aes = 128,
+                                          .mode.aes = TPM2_ALG_CFB };
+        static const TPMA_SESSION flags =
+                        TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT;
         ESYS_TR srk, session;
         TSS2_RC rc;
         int r;
@@ -323,8 +342,8 @@ int tpm_session(Tpm *t, TPM2_SE type, ESYS_TR *ret, RsError *err) {
         r = tpm_use_srk(t, &srk, err);
         if (r < 0)
                 return r;
-        rc = TPM_TRY(Esys_StartAuthSession(t->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, type,
-                                           &aes, TPM2_ALG_SHA256, &session));
+        rc = TPM_TRY(Esys_StartAuthSession(t->esys, srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                           ESYS_TR_NONE, NULL, type, &aes, TPM2_ALG_SHA256, &session));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "start a session");
         tpm_note(t, session, true);

@@ -52,8 +52,8 @@ void swtpm_boot(Swtpm *s) {
                 (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
                 (void) dup2(null, 1);
                 (void) dup2(null, 2);
-                execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server, "--ctrl", ctrl,
-                       "--flags", "not-need-init,startup-clear", (char *) NULL);
+                execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--server", server,
+                       "--ctrl", ctrl, "--flags", "not-need-init,startup-clear", (char *) NULL);
                 _exit(127);
         }
         for (int i = 0; i < 1000; i++) {
@@ -94,7 +94,8 @@ void swtpm_power_cycle(Swtpm *s) {
 }
 
 void swtpm_stop(Swtpm *s) {
-        static const char *const files[] = { "s", "s.ctrl", "lock", ".lock", "tpm2-00.permall", "tpm2-00.volatilestate" };
+        static const char *const files[] = { "s",     "s.ctrl",          "lock",
+                                             ".lock", "tpm2-00.permall", "tpm2-00.volatilestate" };
         char path[128];
 
         swtpm_kill(s);

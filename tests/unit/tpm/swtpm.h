@@ -32,7 +32,7 @@ void swtpm_power_cycle(Swtpm *s);
 void swtpm_kill(Swtpm *s);
 void swtpm_boot(Swtpm *s);
 
-TpmConfig swtpm_config(Swtpm *s);        /* bare, borrowed strings */
+TpmConfig swtpm_config(Swtpm *s); /* bare, borrowed strings */
 TpmConfig swtpm_fault_config(Swtpm *s);
 /* SRK and NV as after reseal-provision, ownerAuth and lockoutAuth set; names and secrets for the test. */
 typedef struct Device {

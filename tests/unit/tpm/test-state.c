@@ -29,10 +29,10 @@ static int teardown(void **state) {
         return 0;
 }
 
-#define OK(call)                                                             \
-        do {                                                                 \
-                int _ok = (call);                                            \
-                if (_ok < 0)                                                 \
+#define OK(call)                                                              \
+        do {                                                                  \
+                int _ok = (call);                                             \
+                if (_ok < 0)                                                  \
                         fail_msg("%s: %s (%s)", #call, err.text, err.origin); \
         } while (0)
 
