@@ -31,7 +31,7 @@ int slot_layout(SlotKind kind, uint64_t slot_size, uint64_t image_size, size_t m
         SlotLayout l = { .image_size = image_size };
         uint64_t end = 0, ignored;
 
-        if (image_size == 0 || image_size > RS_IMAGE_SIZE_MAX || image_size % RS_BLOCK_SIZE != 0)
+        if (image_size < 2 * RS_BLOCK_SIZE || image_size > RS_IMAGE_SIZE_MAX || image_size % RS_BLOCK_SIZE != 0)
                 return rs_fail(err, SIZE, "an image of %llu bytes", (unsigned long long) image_size);
         l.data_offset = kind == SLOT_KIND_LUKS2 ? SLOT_DATA_OFFSET : 0;
         if (slot_size < l.data_offset)

@@ -7,8 +7,8 @@
  * Trust:    takes only VerifiedChunk; believes nothing it wrote until it has read it back and checked its leaves
  * Owns:     a SlotImage owns its buffers and contexts, borrows fd, table and key until freed
  * Units:    bytes; frames and chunks by number
- * Errors:   CHUNK_DIGEST, READ_BACK, ROOT, IO, NO_SPACE, RANGE, INTERNAL
- * Context:  one worker thread; reading back runs behind the writing on a helper thread of its own when asked for
+ * Errors:   CHUNK_DIGEST, READ_BACK, ROOT, SIZE, IO, NO_SPACE, RANGE, STATE, PROTOCOL, NO_MEMORY, INTERNAL
+ * Context:  one worker thread; reading back runs behind the writing on a helper thread of its own, callbacks do not
  * Programs: reseal-writer
  */
 #include <reseal/base/error.h>
@@ -31,9 +31,12 @@ typedef struct SlotImageSpec {
         uint32_t image_number;
         const uint8_t *manifest_cms;   /* for the trailer */
         size_t manifest_cms_size;
-        /* One bit per window, set = proven on the medium by an earlier run (may be NULL). */
+        /* One bit per window, lowest first, set = proven on the medium by an earlier run (may be NULL; copied). */
         const uint8_t *proven;
-        /* Called when a window has been proven; the callee makes it durable. */
+        /*
+         * Called by the worker (from write, fill or finish) when a window has been proven; the callee makes it durable.
+         * Windows of `proven` are not told again.
+         */
         int (*on_window)(void *userdata, uint32_t window, RsError *err);
         void *userdata;
 } SlotImageSpec;
@@ -48,11 +51,18 @@ RS_DEFINE_CLEANUP(SlotImage, slot_image_free)
  */
 int slot_verify_frame(SlotImage *s, uint32_t frame, const volatile uint8_t *shared, size_t size,
                       const VerifiedChunk **ret, RsError *err);
-/* Encrypts and writes it (frames ascending; a window is flushed and read back when its last frame is in). */
+/*
+ * Encrypts and writes it.  Frames ascending, without gaps but those of proven windows (else RANGE); a window is flushed
+ * and read back when its last frame is in, so READ_BACK or IO may tell of a window before.  After a failure of
+ * write, fill or finish a SlotImage can only be freed.
+ */
 int slot_image_write(SlotImage *s, const VerifiedChunk *chunk, RsError *err);
-/* zero and dup frames: content known from the table; a dup is read from the target itself and verified. */
+/*
+ * zero and dup frames: content known from the table; a dup is read from the target itself and verified.  PROTOCOL for
+ * other frames.
+ */
 int slot_image_fill(SlotImage *s, uint32_t frame, RsError *err);
-/* Last window, re-reading of resumed windows, tree, superblock, trailer, locator; all flushed and proven (W5). */
+/* STATE while frames are missing.  Last window, re-reading of resumed windows, tree, superblock, trailer, locator; all flushed and proven (W5). */
 int slot_image_finish(SlotImage *s, RsError *err);
 
 uint32_t slot_image_n_windows(const SlotImage *s);

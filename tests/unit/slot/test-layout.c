@@ -50,6 +50,8 @@ static void numbers_that_would_wrap_are_refused(void **state) {
         assert_false(fits(SLOT_KIND_LUKS2, SLOT_DATA_OFFSET - 1, 2 * B, 0));
         assert_false(fits(SLOT_KIND_LUKS2, 0, 2 * B, 0));
         assert_false(fits(SLOT_KIND_LUKS2, 1 << 30, 0, 0));
+        assert_false(fits(SLOT_KIND_LUKS2, 1 << 30, B, 0)); /* a single block has no tree */
+        assert_true(fits(SLOT_KIND_LUKS2, 1 << 30, 2 * B, 0));
         assert_false(fits(SLOT_KIND_LUKS2, 1 << 30, B + 1, 0));
 }
 
