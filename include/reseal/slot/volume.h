@@ -7,7 +7,7 @@
  * Trust:    the header file holds the volume key only wrapped by a passphrase that only this TPM unseals
  * Owns:     results belong to the caller
  * Units:    bytes
- * Errors:   VOLUME, IO, NO_SPACE and those of tpm.h
+ * Errors:   VOLUME, IO, NO_SPACE, READ_BACK, SIZE and those of tpm.h
  * Context:  worker thread (blocks); libcryptsetup is not thread-safe: one caller at a time
  * Programs: reseal-writer, initramfs (reading)
  */
@@ -19,16 +19,16 @@
 #define SLOT_VOLUME_KEY_SIZE 64u
 
 /*
- * Fresh volume key, fresh secret sealed in the TPM with floor_max, complete header (key slot, token) in a new 0600 file
- * `path` of at least SLOT_DATA_OFFSET bytes, durable when this returns.
+ * Fresh volume key, fresh secret sealed in the TPM with floor_max, complete header (key slot, token) in a 0600 file
+ * `path` of SLOT_DATA_OFFSET bytes, replaced at once and durable when this returns ("<path>.new" beside it meanwhile).
  */
 int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t floor_max,
                        const uint8_t bundle_id[32], Secret **ret_volume_key, RsError *err);
 /* The volume key of such a file again, by unsealing (resume, W1). */
 int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsError *err);
-/* Crypto-erase of whatever header is on the slot: both copies and the key slot area overwritten, flushed (W3). */
+/* Crypto-erase of whatever header is on the slot: both copies and the key slot area overwritten, flushed, read again (W3). */
 int slot_volume_erase(int slot_fd, RsError *err);
-/* Header file to slot: key slots and secondary copy, flush, primary copy, flush (W6). Idempotent. */
+/* Header file to slot: key slots and secondary copy, flush, primary copy, flush, read again (W6). Idempotent. */
 int slot_volume_commit(int slot_fd, const char *path, RsError *err);
 
 /* Token text of docs/format-slot.md, shared with the plugin.  parse is fuzzed. */

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * volume - LUKS2 headers, by libcryptsetup into a file, by us from the file to the slot.
+ *
+ * The header is complete before the first byte of the image is written: volume key, one key slot, the token with
+ * its final policy.  It waits in a file of the writer's state directory, so a resumed installation gets the same volume
+ * key back by unsealing, and no key lies anywhere in clear (W1).  The segment size in it is "dynamic", which is why
+ * the same bytes are right for a slot of any size.
+ *
+ * On the slot the order is: erase (the old key is gone before new data comes, W3), data, and the header last (W6):
+ * key slots and secondary copy, flush, primary copy, flush.  A cut before the first flush leaves no header, one
+ * after it a header that libcryptsetup repairs; the boot flag turns later in any case.
+ *
+ * The passphrase is 256 random bits in hexadecimal, so PBKDF2 with 1000 iterations is no weakness; Argon2 would only
+ * ask for memory in the initramfs, and GRUB could not read it.
+ *
+ * libcryptsetup is told to lock nothing (its lock directory belongs to root, and nobody else knows the file), to load no
+ * token plugins (the writer does what the plugin does, itself) and to print nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <libcryptsetup.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
+#include <reseal/format/limits.h>
+#include <reseal/slot/volume.h>
+
+#include "medium.h"
+
+#define METADATA_SIZE 16384u       /* one copy of the header */
+#define KEYSLOTS_SIZE (2u << 20)
+#define PBKDF2_ITERATIONS 1000u
+#define COPY_SIZE (1u << 20)
+#define SECTOR_SIZE 512u
+
+/* libcryptsetup's last word on a failure, for the text of ours. */
+typedef struct Volume {
+        struct crypt_device *cd;
+        char message[128];
+} Volume;
+
+static void on_log(int level, const char *message, void *userdata) {
+        Volume *v = userdata;
+
+        if (v && level == CRYPT_LOG_ERROR)
+                (void) snprintf(v->message, sizeof(v->message), "%.*s", (int) strcspn(message, "\n"), message);
+}
+
+static void volume_done(Volume *v) {
+        if (v->cd)
+                crypt_free(v->cd); /* wipes its copy of the volume key */
+}
+
+static int failed(const Volume *v, int r, const char *what, RsError *err) {
+        if (r == -ENOSPC || r == -ENOMEM)
+                return rs_fail_errno(err, r, "LUKS2 header, %s", what);
+        return rs_fail(err, VOLUME, "%s: %s", what, v->message[0] != '\0' ? v->message : strerror(-r));
+}
+
+static int volume_init(Volume *v, const char *path, RsError *err) {
+        int r;
+
+        crypt_set_log_callback(NULL, on_log, NULL);
+        crypt_token_external_disable();
+        (void) crypt_metadata_locking(NULL, 0);
+        r = crypt_init(&v->cd, path);
+        if (r < 0)
+                return failed(v, r, path, err);
+        crypt_set_log_callback(v->cd, on_log, v);
+        return 0;
+}
+
+static int format(Volume *v, const Secret *key, const Secret *passphrase, const char *token, RsError *err) {
+        static const struct crypt_pbkdf_type kdf = {
+                .type = CRYPT_KDF_PBKDF2,
+                .hash = "sha512",
+                .iterations = PBKDF2_ITERATIONS,
+                .time_ms = 1,
+                .flags = CRYPT_PBKDF_NO_BENCHMARK,
+        };
+        struct crypt_params_luks2 params = { .sector_size = RS_BLOCK_SIZE, .pbkdf = &kdf };
+        int r;
+
+        r = crypt_set_metadata_size(v->cd, METADATA_SIZE, KEYSLOTS_SIZE);
+        if (r == 0)
+                r = crypt_set_data_offset(v->cd, SLOT_DATA_OFFSET / SECTOR_SIZE);
+        if (r == 0)
+                r = crypt_format(v->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, (const char *) secret_bytes(key),
+                                 secret_size(key), &params);
+        if (r < 0)
+                return failed(v, r, "format", err);
+        r = crypt_keyslot_add_by_volume_key(v->cd, 0, (const char *) secret_bytes(key), secret_size(key),
+                                            (const char *) secret_bytes(passphrase), secret_size(passphrase));
+        if (r < 0)
+                return failed(v, r, "key slot", err);
+        r = crypt_token_json_set(v->cd, 0, token);
+        return r < 0 ? failed(v, r, "token", err) : 0;
+}
+
+/* A file that nobody but us can read, large enough for libcryptsetup to believe in a data segment. */
+static int create_file(const char *path, RsError *err) {
+        _cleanup_(closep) int fd = -EBADF;
+
+        if (unlink(path) < 0 && errno != ENOENT)
+                return rs_fail_errno(err, errno, "%s", path);
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 || ftruncate(fd, (off_t) SLOT_DATA_OFFSET + COPY_SIZE) < 0)
+                return rs_fail_errno(err, errno, "%s", path);
+        return 0;
+}
+
+static int sync_parent(const char *path, RsError *err) {
+        _cleanup_(freep) char *copy = strdup(path);
+        _cleanup_(closep) int fd = -EBADF;
+
+        if (!copy)
+                return rs_fail_oom(err);
+        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0)
+                return rs_fail_errno(err, errno, "directory of %s", path);
+        return 0;
+}
+
+/* The header alone, on the medium, under its final name. */
+static int publish(const char *temp, const char *path, RsError *err) {
+        _cleanup_(closep) int fd = open(temp, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+        if (fd < 0 || ftruncate(fd, SLOT_DATA_OFFSET) < 0 || fsync(fd) < 0 || rename(temp, path) < 0)
+                return rs_fail_errno(err, errno, "%s", path);
+        return sync_parent(path, err);
+}
+
+static int make_header(const char *path, const Secret *key, const Secret *secret, const char *token, RsError *err) {
+        _cleanup_(secret_freep) Secret *passphrase = NULL;
+        _cleanup_(volume_done) Volume v = { 0 };
+        int r;
+
+        r = slot_passphrase(secret, &passphrase, err);
+        if (r == 0)
+                r = create_file(path, err);
+        if (r == 0)
+                r = volume_init(&v, path, err);
+        return r < 0 ? r : format(&v, key, passphrase, token, err);
+}
+
+int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t floor_max,
+                       const uint8_t bundle_id[32], Secret **ret_volume_key, RsError *err) {
+        _cleanup_(secret_freep) Secret *key = secret_new_random(SLOT_VOLUME_KEY_SIZE);
+        _cleanup_(secret_freep) Secret *secret = secret_new_random(TPM_SEALED_SECRET_SIZE);
+        _cleanup_(freep) char *token = NULL;
+        char temp[PATH_MAX];
+        TpmSealed sealed;
+        int r;
+
+        if (!key || !secret)
+                return rs_fail_oom(err);
+        if (slot_size <= SLOT_DATA_OFFSET)
+                return rs_fail(err, SIZE, "a slot of %llu bytes has no room for a header", (unsigned long long) slot_size);
+        if ((size_t) snprintf(temp, sizeof(temp), "%s.new", path) >= sizeof(temp))
+                return rs_fail_errno(err, ENAMETOOLONG, "%s", path);
+        r = tpm_seal(tpm, secret, floor_max, &sealed, err);
+        if (r == 0)
+                r = slot_token_encode(&sealed, bundle_id, &token, err);
+        if (r < 0)
+                return r;
+        r = make_header(temp, key, secret, token, err);
+        if (r == 0)
+                r = publish(temp, path, err);
+        if (r < 0) {
+                (void) unlink(temp); /* half a header is of no use to anyone */
+                return r;
+        }
+        *ret_volume_key = TAKE_PTR(key);
+        return 0;
+}
+
+/* Only what slot_volume_create makes: another cipher or offset would put the data somewhere else. */
+static int check_shape(const Volume *v, RsError *err) {
+        const char *cipher = crypt_get_cipher(v->cd), *mode = crypt_get_cipher_mode(v->cd);
+
+        if (!cipher || strcmp(cipher, "aes") != 0 || !mode || strcmp(mode, "xts-plain64") != 0 ||
+            crypt_get_volume_key_size(v->cd) != (int) SLOT_VOLUME_KEY_SIZE ||
+            crypt_get_data_offset(v->cd) != SLOT_DATA_OFFSET / SECTOR_SIZE ||
+            crypt_get_sector_size(v->cd) != (int) RS_BLOCK_SIZE)
+                return rs_fail(err, VOLUME, "not a header of ours");
+        return 0;
+}
+
+static int load(Volume *v, const char *path, const char **ret_token, RsError *err) {
+        struct stat st;
+        int r;
+
+        if (lstat(path, &st) < 0)
+                return rs_fail(err, VOLUME, "%s: %s", path, strerror(errno));
+        if (!S_ISREG(st.st_mode) || st.st_size != (off_t) SLOT_DATA_OFFSET || (st.st_mode & 077) != 0)
+                return rs_fail(err, VOLUME, "%s: not a header file of ours", path);
+        r = volume_init(v, path, err);
+        if (r < 0)
+                return r;
+        r = crypt_load(v->cd, CRYPT_LUKS2, NULL);
+        if (r < 0)
+                return failed(v, r, path, err);
+        r = check_shape(v, err);
+        if (r < 0)
+                return r;
+        r = crypt_token_json_get(v->cd, 0, ret_token);
+        return r < 0 ? failed(v, r, "token", err) : 0;
+}
+
+int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsError *err) {
+        _cleanup_(secret_freep) Secret *key = secret_new(SLOT_VOLUME_KEY_SIZE);
+        _cleanup_(secret_freep) Secret *secret = NULL, *passphrase = NULL;
+        _cleanup_(volume_done) Volume v = { 0 };
+        size_t size = SLOT_VOLUME_KEY_SIZE;
+        const char *token = NULL;
+        uint8_t bundle_id[32];
+        TpmSealed sealed;
+        int r;
+
+        if (!key)
+                return rs_fail_oom(err);
+        r = load(&v, path, &token, err);
+        if (r == 0)
+                r = slot_token_parse(token, &sealed, bundle_id, err);
+        if (r == 0)
+                r = tpm_unseal(tpm, &sealed, &secret, err);
+        if (r == 0)
+                r = slot_passphrase(secret, &passphrase, err);
+        if (r < 0)
+                return r;
+        r = crypt_volume_key_get(v.cd, 0, (char *) secret_bytes_mut(key), &size, (const char *) secret_bytes(passphrase),
+                                 secret_size(passphrase));
+        if (r < 0)
+                return failed(&v, r, "volume key", err);
+        *ret_volume_key = TAKE_PTR(key);
+        return 0;
+}
+
+/* -- on the slot ---------------------------------------------------------------------------------- */
+
+static int flush(int fd, RsError *err) {
+        return fdatasync(fd) < 0 ? rs_fail_errno(err, errno, "slot, flushing the header") : 0;
+}
+
+/* [from, to) of the header area; `header` NULL: zeros.  The buffer is aligned for O_DIRECT. */
+static int write_area(int slot_fd, const uint8_t *header, uint8_t *buffer, size_t from, size_t to, RsError *err) {
+        for (size_t at = from; at < to;) {
+                size_t n = to - at < COPY_SIZE ? to - at : COPY_SIZE;
+                int r;
+
+                if (header)
+                        memcpy(buffer, header + at, n);
+                else
+                        memset(buffer, 0, n);
+                r = file_pwrite_all(slot_fd, buffer, n, at, err);
+                if (r < 0)
+                        return rs_context(err, "slot, writing the header");
+                at += n;
+        }
+        return 0;
+}
+
+static int check_area(int slot_fd, const uint8_t *header, uint8_t *buffer, RsError *err) {
+        for (size_t at = 0; at < SLOT_DATA_OFFSET; at += COPY_SIZE) {
+                static const uint8_t zero[RS_BLOCK_SIZE];
+                bool same = true;
+                int r;
+
+                r = file_pread_all(slot_fd, buffer, COPY_SIZE, at, err);
+                if (r < 0)
+                        return rs_context(err, "slot, reading the header");
+                if (header)
+                        same = memcmp(buffer, header + at, COPY_SIZE) == 0;
+                for (size_t i = 0; !header && same && i < COPY_SIZE; i += sizeof(zero))
+                        same = memcmp(buffer + i, zero, sizeof(zero)) == 0;
+                if (!same)
+                        return rs_fail(err, READ_BACK, "the header area at %zu", at);
+        }
+        return 0;
+}
+
+int slot_volume_erase(int slot_fd, RsError *err) {
+        _cleanup_(freep) uint8_t *buffer = medium_buffer_new(COPY_SIZE);
+        int r;
+
+        if (!buffer)
+                return rs_fail_oom(err);
+        r = write_area(slot_fd, NULL, buffer, 0, SLOT_DATA_OFFSET, err);
+        if (r == 0)
+                r = flush(slot_fd, err);
+        return r < 0 ? r : check_area(slot_fd, NULL, buffer, err);
+}
+
+int slot_volume_commit(int slot_fd, const char *path, RsError *err) {
+        _cleanup_(freep) uint8_t *header = NULL, *buffer = medium_buffer_new(COPY_SIZE);
+        size_t size = 0;
+        int r;
+
+        if (!buffer)
+                return rs_fail_oom(err);
+        r = file_read(AT_FDCWD, path, SLOT_DATA_OFFSET, &header, &size, err);
+        if (r < 0)
+                return r;
+        if (r == 0 || size != SLOT_DATA_OFFSET)
+                return rs_fail(err, VOLUME, "%s: no header file", path);
+        r = write_area(slot_fd, header, buffer, METADATA_SIZE, SLOT_DATA_OFFSET, err);
+        if (r == 0)
+                r = flush(slot_fd, err);
+        if (r == 0)
+                r = write_area(slot_fd, header, buffer, 0, METADATA_SIZE, err);
+        if (r == 0)
+                r = flush(slot_fd, err);
+        return r < 0 ? r : check_area(slot_fd, header, buffer, err);
+}
