@@ -17,9 +17,9 @@
 typedef struct Assembly {
         const BundleParts *parts;
         int fd;
-        uint64_t at;                    /* in fd */
-        uint64_t payload_at;            /* in payload_fd */
-        uint8_t *buffer;                /* one frame and its tag */
+        uint64_t at;         /* in fd */
+        uint64_t payload_at; /* in payload_fd */
+        uint8_t *buffer;     /* one frame and its tag */
         Progress *progress;
 } Assembly;
 
@@ -61,7 +61,8 @@ static int put_table(Assembly *a, uint32_t image, RsError *err) {
         return put(a, SPAN(sealed, plain.size + RS_TAG_SIZE), err);
 }
 
-static int put_frame(Assembly *a, uint32_t image, uint32_t number, const Frame *frame, Aead *aead, RsError *err) {
+static int put_frame(Assembly *a, uint32_t image, uint32_t number, const Frame *frame, Aead *aead,
+                     RsError *err) {
         uint8_t nonce[12], aad[FRAME_AAD_SIZE];
         size_t size = frame->payload_size;
         int r;

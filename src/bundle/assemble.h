@@ -18,14 +18,14 @@
 #include "term.h"
 
 typedef struct BundleParts {
-        Span manifest;                          /* section MANIFEST: CMS, or bare JSON */
+        Span manifest; /* section MANIFEST: CMS, or bare JSON */
         uint8_t id[RS_DIGEST_SIZE];
-        const Secret *content_key;              /* NULL: plain form */
-        Span transport;                         /* when there is a content key */
+        const Secret *content_key; /* NULL: plain form */
+        Span transport;            /* when there is a content key */
         uint32_t n_images;
         const Table *tables[RS_IMAGES_MAX];
-        Span table_bytes[RS_IMAGES_MAX];        /* encoded */
-        int payload_fd;                         /* payloads of all images, one image after the other */
+        Span table_bytes[RS_IMAGES_MAX]; /* encoded */
+        int payload_fd;                  /* payloads of all images, one image after the other */
 } BundleParts;
 
 int assemble_bundle(int fd, const BundleParts *parts, Progress *progress, RsError *err);

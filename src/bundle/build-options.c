@@ -76,7 +76,7 @@ static const struct option long_options[] = {
 typedef struct Parse {
         BuildOptions *o;
         int level;
-        int confidential;               /* -1: not said */
+        int confidential; /* -1: not said */
         bool has_created;
         bool has_salt;
         uint8_t salt[RS_SALT_SIZE];
@@ -96,8 +96,8 @@ static int take_number(const char *option, const char *value, uint64_t min, uint
         uint64_t v;
 
         if (text_to_u64(value, max, &v) < 0 || v < min)
-                return wrong("--%s: '%s' is not a number from %llu to %llu", option, value, (unsigned long long) min,
-                             (unsigned long long) max);
+                return wrong("--%s: '%s' is not a number from %llu to %llu", option, value,
+                             (unsigned long long) min, (unsigned long long) max);
         *ret = v;
         return 0;
 }
@@ -141,7 +141,8 @@ static int take_image_option(Parse *p, unsigned image, const char *option) {
                         return wrong("--image: salt is 64 lower-case hex digits");
                 p->o->images[image].has_salt = true;
         } else {
-                r = take_number("image frame-chunks", option + strlen("frame-chunks="), 1, RS_FRAME_CHUNKS_MAX, &v);
+                r = take_number("image frame-chunks", option + strlen("frame-chunks="), 1,
+                                RS_FRAME_CHUNKS_MAX, &v);
                 if (r == 0)
                         m->frame_chunks = (uint32_t) v;
         }
@@ -294,7 +295,8 @@ static int take_way_option(Parse *p, int c, char **argv) {
 static int check_complete(const BuildOptions *o, const Parse *p) {
         const Manifest *m = o->manifest;
 
-        if (!*m->line || m->n_compatible == 0 || m->release == 0 || !*m->version || m->n_images == 0 || !o->output)
+        if (!*m->line || m->n_compatible == 0 || m->release == 0 || !*m->version || m->n_images == 0 ||
+            !o->output)
                 return wrong("--line, --compatible, --release, --version, --image and --output are needed");
         if (o->sign && (!o->signer.cert || !o->signer.key))
                 return wrong("--cert and --key are needed, or --no-sign");

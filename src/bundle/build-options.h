@@ -21,18 +21,18 @@
 #define TRANSPORT_CERTS_MAX 8u
 
 typedef struct ImageOptions {
-        char *path;                     /* owned */
+        char *path; /* owned */
         int level;
         bool has_salt;
 } ImageOptions;
 
 typedef struct BuildOptions {
-        Manifest *manifest;             /* with all that the command line says: names, numbers, classes, salts */
+        Manifest *manifest; /* with all that the command line says: names, numbers, classes, salts */
         ImageOptions images[RS_IMAGES_MAX];
         const char *transport_certs[TRANSPORT_CERTS_MAX];
         unsigned n_transport_certs;
         SignerOptions signer;
-        const char *root;               /* verify the result against it */
+        const char *root; /* verify the result against it */
         const char *output;
         unsigned n_jobs;
         bool encrypt;

@@ -60,34 +60,33 @@ static void build_done(Build *b) {
 }
 
 static void help(void) {
-        (void) fputs(
-                "Usage: reseal-bundle build [options] --output FILE\n\n"
-                "What it is:\n"
-                "  --line NAME             product line\n"
-                "  --compatible NAME[,..]  boards it is for; may be repeated\n"
-                "  --release N             release index, rises with each release\n"
-                "  --epoch N               security epoch (0)\n"
-                "  --version TEXT          what people call it\n"
-                "  --notes-file FILE       notes for people, at most 4096 bytes\n"
-                "  --created SECONDS       since 1970 (SOURCE_DATE_EPOCH, or now)\n"
-                "  --image CLASS=PATH[,frame-chunks=1|2][,level=N][,salt=HEX]\n"
-                "                          image for a slot class; may be repeated\n"
-                "Signature:\n"
-                "  --cert PEM --key URI    signer; the key from a file or a provider (pkcs11:...)\n"
-                "  --chain PEM             intermediates to enclose\n"
-                "  --root PEM              verify the signature against this root before finishing\n"
-                "  --no-sign               leave it to 'reseal-bundle sign'\n"
-                "Encryption:\n"
-                "  --transport-cert PEM    certificate of a source that makes tickets; may be repeated\n"
-                "  --no-encrypt            integrity only\n"
-                "  --confidential yes|no   whether a plain form may exist (yes when encrypted)\n"
-                "How:\n"
-                "  --salt HEX              verity salt of all images, 64 digits (random)\n"
-                "  --level N               zstd level, 1 to 22 (19)\n"
-                "  -j, --jobs N            threads that compress (one per CPU)\n"
-                "  -o, --output FILE       the bundle; replaced if it exists\n"
-                "  -q, --quiet             no progress, no summary\n",
-                stdout);
+        (void) fputs("Usage: reseal-bundle build [options] --output FILE\n\n"
+                     "What it is:\n"
+                     "  --line NAME             product line\n"
+                     "  --compatible NAME[,..]  boards it is for; may be repeated\n"
+                     "  --release N             release index, rises with each release\n"
+                     "  --epoch N               security epoch (0)\n"
+                     "  --version TEXT          what people call it\n"
+                     "  --notes-file FILE       notes for people, at most 4096 bytes\n"
+                     "  --created SECONDS       since 1970 (SOURCE_DATE_EPOCH, or now)\n"
+                     "  --image CLASS=PATH[,frame-chunks=1|2][,level=N][,salt=HEX]\n"
+                     "                          image for a slot class; may be repeated\n"
+                     "Signature:\n"
+                     "  --cert PEM --key URI    signer; the key from a file or a provider (pkcs11:...)\n"
+                     "  --chain PEM             intermediates to enclose\n"
+                     "  --root PEM              verify the signature against this root before finishing\n"
+                     "  --no-sign               leave it to 'reseal-bundle sign'\n"
+                     "Encryption:\n"
+                     "  --transport-cert PEM    certificate of a source that makes tickets; may be repeated\n"
+                     "  --no-encrypt            integrity only\n"
+                     "  --confidential yes|no   whether a plain form may exist (yes when encrypted)\n"
+                     "How:\n"
+                     "  --salt HEX              verity salt of all images, 64 digits (random)\n"
+                     "  --level N               zstd level, 1 to 22 (19)\n"
+                     "  -j, --jobs N            threads that compress (one per CPU)\n"
+                     "  -o, --output FILE       the bundle; replaced if it exists\n"
+                     "  -q, --quiet             no progress, no summary\n",
+                     stdout);
 }
 
 static int open_image(Build *b, uint32_t i, RsError *err) {
@@ -115,7 +114,8 @@ static int open_image(Build *b, uint32_t i, RsError *err) {
                 image->size = RS_IMAGE_SIZE_MIN;
         if (image->size != b->file_sizes[i])
                 remark("%s: padded with %llu zero bytes to %llu", path,
-                       (unsigned long long) (image->size - b->file_sizes[i]), (unsigned long long) image->size);
+                       (unsigned long long) (image->size - b->file_sizes[i]),
+                       (unsigned long long) image->size);
         return 0;
 }
 
@@ -129,7 +129,8 @@ static int describe_image(Build *b, uint32_t i, RsError *err) {
         r = hashtree_new(SPAN_ARRAY(image->salt), &tree, err);
         if (r < 0)
                 return r;
-        r = hashtree_root(tree, (const uint8_t (*)[RS_DIGEST_SIZE]) t->chunk_digests, t->n_chunks, image->root, err);
+        r = hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) t->chunk_digests, t->n_chunks, image->root,
+                          err);
         if (r < 0)
                 return r;
         r = table_encode(t, &b->table_bytes[i], err);
@@ -158,8 +159,11 @@ static int pack_images(Build *b, RsError *err) {
                 return r;
         progress_start(&progress, "compressing", total, o->quiet);
         for (uint32_t i = 0; r == 0 && i < m->n_images; i++) {
-                PackInput in = { .fd = b->image_fds[i], .file_size = b->file_sizes[i], .size = m->images[i].size,
-                                 .frame_chunks = m->images[i].frame_chunks, .level = o->images[i].level,
+                PackInput in = { .fd = b->image_fds[i],
+                                 .file_size = b->file_sizes[i],
+                                 .size = m->images[i].size,
+                                 .frame_chunks = m->images[i].frame_chunks,
+                                 .level = o->images[i].level,
                                  .n_jobs = o->n_jobs };
 
                 memcpy(in.salt, m->images[i].salt, sizeof(in.salt));
@@ -257,7 +261,8 @@ static int write_bundle(Build *b, RsError *err) {
         r = output_open(b->options.output, 0666, &out, err);
         if (r < 0)
                 return r;
-        progress_start(&progress, b->content_key ? "encrypting" : "writing", b->payload_size, b->options.quiet);
+        progress_start(&progress, b->content_key ? "encrypting" : "writing", b->payload_size,
+                       b->options.quiet);
         r = assemble_bundle(output_fd(out), &b->parts, &progress, err);
         progress_end(&progress);
         if (r < 0)
@@ -275,10 +280,11 @@ static void print_image(const ManifestImage *image, const Table *t) {
 
         for (uint32_t i = 0; i < t->n_frames; i++)
                 n[t->frames[i].kind]++;
-        (void) printf("image    %s: %s to %s (%u.%u %%); %u frames: %u zstd, %u raw, %u dup, %u zero\n", image->class_name,
-                      size_text(image->size, size), size_text(payload, packed), (unsigned) (payload * 1000 / image->size) / 10,
-                      (unsigned) (payload * 1000 / image->size) % 10, t->n_frames, n[FRAME_KIND_ZSTD], n[FRAME_KIND_RAW],
-                      n[FRAME_KIND_DUP], n[FRAME_KIND_ZERO]);
+        (void) printf("image    %s: %s to %s (%u.%u %%); %u frames: %u zstd, %u raw, %u dup, %u zero\n",
+                      image->class_name, size_text(image->size, size), size_text(payload, packed),
+                      (unsigned) (payload * 1000 / image->size) / 10,
+                      (unsigned) (payload * 1000 / image->size) % 10, t->n_frames, n[FRAME_KIND_ZSTD],
+                      n[FRAME_KIND_RAW], n[FRAME_KIND_DUP], n[FRAME_KIND_ZERO]);
 }
 
 static void print_summary(const Build *b) {
@@ -289,11 +295,12 @@ static void print_summary(const Build *b) {
         hex_encode(SPAN_ARRAY(b->parts.id), id);
         if (stat(b->options.output, &st) < 0)
                 st.st_size = 0;
-        (void) printf("bundle   %s%s%s (%s, %s, %s)\n", term_bold(stdout), b->options.output, term_plain(stdout),
-                      size_text((uint64_t) st.st_size, size), b->options.encrypt ? "encrypted" : "not encrypted",
+        (void) printf("bundle   %s%s%s (%s, %s, %s)\n", term_bold(stdout), b->options.output,
+                      term_plain(stdout), size_text((uint64_t) st.st_size, size),
+                      b->options.encrypt ? "encrypted" : "not encrypted",
                       b->options.sign ? "signed" : "NOT SIGNED");
-        (void) printf("id       %s\nrelease  %llu (%s), line %s, epoch %u\n", id, (unsigned long long) m->release,
-                      m->version, m->line, m->epoch);
+        (void) printf("id       %s\nrelease  %llu (%s), line %s, epoch %u\n", id,
+                      (unsigned long long) m->release, m->version, m->line, m->epoch);
         for (uint32_t i = 0; i < m->n_images; i++)
                 print_image(&m->images[i], b->tables[i]);
 }

@@ -90,7 +90,8 @@ static int read_manifest(BundleFile *f, RsError *err) {
         f->section_size = (size_t) f->header.manifest.length;
         f->is_signed = f->section[0] != '{';
         if (f->is_signed)
-                r = cms_peek(SPAN(f->section, f->section_size), RS_MANIFEST_JSON_MAX, &f->json, &f->json_size, err);
+                r = cms_peek(SPAN(f->section, f->section_size), RS_MANIFEST_JSON_MAX, &f->json, &f->json_size,
+                             err);
         else {
                 f->json_size = f->section_size;
                 f->json = malloc(f->json_size);
@@ -115,7 +116,8 @@ static int check_agreement(const BundleFile *f, RsError *err) {
                                f->manifest->n_images);
         for (uint32_t i = 0; i < f->header.n_images; i++)
                 if (f->header.tables[i].length != f->manifest->images[i].table_size + tag)
-                        return rs_fail(err, FORMAT, "bundle: table of image %u has %llu bytes, the manifest says %u", i,
+                        return rs_fail(err, FORMAT,
+                                       "bundle: table of image %u has %llu bytes, the manifest says %u", i,
                                        (unsigned long long) f->header.tables[i].length - tag,
                                        f->manifest->images[i].table_size);
         return 0;
@@ -164,7 +166,8 @@ int bundle_file_verify(const BundleFile *f, const char *roots, uint64_t now, Sig
         r = anchors_load(roots, &anchors, err);
         if (r < 0)
                 return r;
-        r = cms_verify(SPAN(f->section, f->section_size), anchors, &rules, RS_MANIFEST_JSON_MAX, &content, &size, ret, err);
+        r = cms_verify(SPAN(f->section, f->section_size), anchors, &rules, RS_MANIFEST_JSON_MAX, &content,
+                       &size, ret, err);
         if (r < 0)
                 return r;
         /* What was peeked at and parsed is what the signature covers. */
@@ -192,8 +195,8 @@ int bundle_file_unlock(BundleFile *f, const char *cert, const char *key, RsError
                 if (r < 0)
                         return r;
         }
-        return cms_develop(SPAN(envelope, f->header.transport.length), certs ? sk_X509_value(certs, 0) : NULL, pkey,
-                           &f->content_key, err);
+        return cms_develop(SPAN(envelope, f->header.transport.length), certs ? sk_X509_value(certs, 0) : NULL,
+                           pkey, &f->content_key, err);
 }
 
 bool bundle_file_is_readable(const BundleFile *f) {
@@ -226,7 +229,7 @@ static int check_root(const Table *t, const ManifestImage *image, RsError *err) 
         r = hashtree_new(SPAN_ARRAY(image->salt), &tree, err);
         if (r < 0)
                 return r;
-        r = hashtree_root(tree, (const uint8_t (*)[RS_DIGEST_SIZE]) t->chunk_digests, t->n_chunks, root, err);
+        r = hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) t->chunk_digests, t->n_chunks, root, err);
         if (r < 0)
                 return r;
         if (memcmp(root, image->root, sizeof(root)) != 0)

@@ -21,18 +21,18 @@
 typedef struct BundleFile {
         int fd;
         BundleHeader header;
-        uint8_t *section;               /* MANIFEST as it is: CMS, or bare JSON when unsigned */
+        uint8_t *section; /* MANIFEST as it is: CMS, or bare JSON when unsigned */
         size_t section_size;
-        uint8_t *json;                  /* the content */
+        uint8_t *json; /* the content */
         size_t json_size;
-        bool is_signed;                 /* there is a signature; whether it is good is another question */
+        bool is_signed; /* there is a signature; whether it is good is another question */
         uint8_t id[RS_DIGEST_SIZE];
         Manifest *manifest;
-        Secret *content_key;            /* after bundle_file_unlock */
+        Secret *content_key; /* after bundle_file_unlock */
 } BundleFile;
 
 int bundle_file_open(const char *path, BundleFile **ret, RsError *err);
-int bundle_file_open_fd(int fd, BundleFile **ret, RsError *err);        /* takes fd, also on failure */
+int bundle_file_open_fd(int fd, BundleFile **ret, RsError *err); /* takes fd, also on failure */
 BundleFile *bundle_file_free(BundleFile *f);
 RS_DEFINE_CLEANUP(BundleFile, bundle_file_free)
 
@@ -40,7 +40,7 @@ RS_DEFINE_CLEANUP(BundleFile, bundle_file_free)
 int bundle_file_verify(const BundleFile *f, const char *roots, uint64_t now, SignerInfo *ret, RsError *err);
 /* Opens the transport envelope; cert may be NULL. */
 int bundle_file_unlock(BundleFile *f, const char *cert, const char *key, RsError *err);
-bool bundle_file_is_readable(const BundleFile *f);      /* plain, or unlocked */
+bool bundle_file_is_readable(const BundleFile *f); /* plain, or unlocked */
 /* Table of one image, held against the manifest: digest, form, root, length of FRAMES. */
 int bundle_file_table(const BundleFile *f, uint32_t image, Table **ret, RsError *err);
 /* Number of the image of this class; SLOT_CLASS when there is none. */

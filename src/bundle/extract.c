@@ -116,7 +116,8 @@ static int copy_frame(int fd, uint64_t from, uint64_t to, uint32_t size, RsError
         return r < 0 ? r : file_pwrite_all(fd, buffer, size, to, err);
 }
 
-static int write_frames(const BundleFile *f, uint32_t image, const Table *t, int fd, Progress *progress, RsError *err) {
+static int write_frames(const BundleFile *f, uint32_t image, const Table *t, int fd, Progress *progress,
+                        RsError *err) {
         const uint64_t frame_size = (uint64_t) t->frame_chunks * RS_CHUNK_SIZE;
         _cleanup_(unpacker_freep) Unpacker *u = NULL;
         UnpackedFrame frame;
@@ -173,7 +174,8 @@ static int extract_manifest(const BundleFile *f, const ExtractOptions *o, RsErro
 
         if (o->manifest) {
                 if (!f->is_signed)
-                        return rs_fail(err, SIGNATURE, "the bundle is not signed yet; --json writes the manifest itself");
+                        return rs_fail(err, SIGNATURE,
+                                       "the bundle is not signed yet; --json writes the manifest itself");
                 r = file_replace(AT_FDCWD, o->manifest, SPAN(f->section, f->section_size), 0644, err);
                 if (r < 0)
                         return r;

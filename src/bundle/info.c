@@ -56,7 +56,8 @@ static void print_image(const BundleFile *f, uint32_t i) {
         hex_encode(SPAN_ARRAY(image->root), root);
         (void) printf("image    %s%s%s: %s, payload %s, %u chunks in frames of %u\n         root %s\n",
                       term_bold(stdout), image->class_name, term_plain(stdout), size_text(image->size, size),
-                      size_text(f->header.frames[i].length, payload), image->n_chunks, image->frame_chunks, root);
+                      size_text(f->header.frames[i].length, payload), image->n_chunks, image->frame_chunks,
+                      root);
 }
 
 static void print_text(const BundleFile *f) {
@@ -73,8 +74,8 @@ static void print_text(const BundleFile *f) {
                       f->header.encrypted ? "encrypted" : "not encrypted",
                       f->is_signed ? "signature not checked here" : "NOT SIGNED",
                       m->confidential ? ", confidential" : "");
-        (void) printf("release  %llu (%s), epoch %u, created %s\n", (unsigned long long) m->release, m->version, m->epoch,
-                      created);
+        (void) printf("release  %llu (%s), epoch %u, created %s\n", (unsigned long long) m->release,
+                      m->version, m->epoch, created);
         (void) printf("line     %s\n", m->line);
         for (uint32_t i = 0; i < m->n_compatible; i++)
                 (void) printf("for      %s\n", m->compatible[i]);
@@ -87,7 +88,8 @@ static void print_text(const BundleFile *f) {
 static void print_digests(const BundleFile *f) {
         for (uint32_t i = 0; i < f->manifest->n_images; i++) {
                 const ManifestImage *image = &f->manifest->images[i];
-                char salt[HEX_SIZE(RS_SALT_SIZE)], root[HEX_SIZE(RS_DIGEST_SIZE)], table[HEX_SIZE(RS_DIGEST_SIZE)];
+                char salt[HEX_SIZE(RS_SALT_SIZE)], root[HEX_SIZE(RS_DIGEST_SIZE)],
+                                table[HEX_SIZE(RS_DIGEST_SIZE)];
 
                 hex_encode(SPAN_ARRAY(image->salt), salt);
                 hex_encode(SPAN_ARRAY(image->root), root);
@@ -101,15 +103,20 @@ static json_t *sections_json(const BundleFile *f) {
         json_t *tables = json_array(), *frames = json_array();
 
         for (uint32_t i = 0; i < f->header.n_images; i++) {
-                (void) json_array_append_new(tables, json_pack("{s:I, s:I}", "offset", (json_int_t) f->header.tables[i].offset,
-                                                               "length", (json_int_t) f->header.tables[i].length));
-                (void) json_array_append_new(frames, json_pack("{s:I, s:I}", "offset", (json_int_t) f->header.frames[i].offset,
-                                                               "length", (json_int_t) f->header.frames[i].length));
+                (void) json_array_append_new(tables,
+                                             json_pack("{s:I, s:I}", "offset",
+                                                       (json_int_t) f->header.tables[i].offset, "length",
+                                                       (json_int_t) f->header.tables[i].length));
+                (void) json_array_append_new(frames,
+                                             json_pack("{s:I, s:I}", "offset",
+                                                       (json_int_t) f->header.frames[i].offset, "length",
+                                                       (json_int_t) f->header.frames[i].length));
         }
-        return json_pack("{s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "manifest",
-                         "offset", (json_int_t) f->header.manifest.offset, "length", (json_int_t) f->header.manifest.length,
-                         "transport", "offset", (json_int_t) f->header.transport.offset,
-                         "length", (json_int_t) f->header.transport.length, "tables", tables, "frames", frames);
+        return json_pack("{s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "manifest", "offset",
+                         (json_int_t) f->header.manifest.offset, "length",
+                         (json_int_t) f->header.manifest.length, "transport", "offset",
+                         (json_int_t) f->header.transport.offset, "length",
+                         (json_int_t) f->header.transport.length, "tables", tables, "frames", frames);
 }
 
 static int print_json(const BundleFile *f, RsError *err) {
@@ -119,9 +126,9 @@ static int print_json(const BundleFile *f, RsError *err) {
         int r;
 
         hex_encode(SPAN_ARRAY(f->id), id);
-        object = json_pack("{s:s, s:b, s:b, s:I, s:o, s:o}", "id", id, "encrypted", (int) f->header.encrypted, "signed",
-                           (int) f->is_signed, "file_size", (json_int_t) f->header.file_size, "sections", sections,
-                           "manifest", manifest);
+        object = json_pack("{s:s, s:b, s:b, s:I, s:o, s:o}", "id", id, "encrypted", (int) f->header.encrypted,
+                           "signed", (int) f->is_signed, "file_size", (json_int_t) f->header.file_size,
+                           "sections", sections, "manifest", manifest);
         if (!object)
                 return rs_fail_oom(err);
         r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);

@@ -57,7 +57,8 @@ int usage_error(const char *command, const char *format, ...) {
 int usage_error_getopt(const char *command, int c, char **argv) {
         if (c == ':')
                 return usage_error(command, "option '%s' needs an argument", argv[optind - 1]);
-        return usage_error(command, "option '%s' is not known, ambiguous or takes no argument", argv[optind - 1]);
+        return usage_error(command, "option '%s' is not known, ambiguous or takes no argument",
+                           argv[optind - 1]);
 }
 
 static void help(FILE *f) {

@@ -18,9 +18,9 @@
 struct Output {
         int dir_fd;
         int fd;
-        char *path;     /* as given, for messages */
-        char *name;     /* final name in dir_fd */
-        char *temp;     /* temporary path, NULL once it is gone */
+        char *path; /* as given, for messages */
+        char *name; /* final name in dir_fd */
+        char *temp; /* temporary path, NULL once it is gone */
 };
 
 /* The directory part of path; "." when there is none. */

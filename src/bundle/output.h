@@ -20,8 +20,8 @@ typedef struct Output Output;
 
 /* A temporary file beside `path`, open for reading and writing; mode is subject to the umask. */
 int output_open(const char *path, mode_t mode, Output **ret, RsError *err);
-int output_fd(const Output *o);                         /* borrowed */
-int output_commit(Output *o, RsError *err);             /* sync, rename over path, sync the directory */
+int output_fd(const Output *o);             /* borrowed */
+int output_commit(Output *o, RsError *err); /* sync, rename over path, sync the directory */
 Output *output_free(Output *o);
 RS_DEFINE_CLEANUP(Output, output_free)
 

@@ -31,7 +31,7 @@
 typedef struct Slot {
         uint8_t *plain;
         uint8_t *packed;
-        const uint8_t *payload;         /* one of both; NULL when the frame has none of its own */
+        const uint8_t *payload; /* one of both; NULL when the frame has none of its own */
         Frame frame;
         RsError err;
         bool is_done;
@@ -46,12 +46,12 @@ typedef struct Packer {
         pthread_cond_t slot_done;
         Slot *slots;
         uint32_t n_slots;
-        uint32_t next;                  /* frame the next worker takes */
+        uint32_t next; /* frame the next worker takes */
         uint32_t n_committed;
         bool stop;
 
         pthread_mutex_t map_lock;
-        uint32_t *map;                  /* open addressing: frame numbers, lowest of their content */
+        uint32_t *map; /* open addressing: frame numbers, lowest of their content */
         uint32_t map_mask;
 } Packer;
 
@@ -121,7 +121,8 @@ static int hash_chunks(Worker *w, uint32_t number, Span plain, RsError *err) {
 }
 
 static int compress_frame(Worker *w, Span plain, Slot *slot, RsError *err) {
-        size_t n = ZSTD_compress2(w->zstd, slot->packed, ZSTD_compressBound(RS_FRAME_SIZE_MAX), plain.data, plain.size);
+        size_t n = ZSTD_compress2(w->zstd, slot->packed, ZSTD_compressBound(RS_FRAME_SIZE_MAX), plain.data,
+                                  plain.size);
 
         if (ZSTD_isError(n))
                 return rs_fail(err, INTERNAL, "zstd: %s", ZSTD_getErrorName(n));
@@ -284,7 +285,8 @@ static int packer_init(Packer *p, const PackInput *in, RsError *err) {
         uint32_t n_map = 16;
 
         *p = (Packer){ .in = in, .n_slots = 2 * in->n_jobs + 2 };
-        (void) pthread_mutex_init(&p->lock, NULL); /* with default attributes these four cannot fail on Linux */
+        (void) pthread_mutex_init(&p->lock,
+                                  NULL); /* with default attributes these four cannot fail on Linux */
         (void) pthread_mutex_init(&p->map_lock, NULL);
         (void) pthread_cond_init(&p->slot_free, NULL);
         (void) pthread_cond_init(&p->slot_done, NULL);
@@ -308,7 +310,8 @@ static int packer_init(Packer *p, const PackInput *in, RsError *err) {
         return 0;
 }
 
-int pack_image(const PackInput *in, int payload_fd, uint64_t *offset, Progress *progress, Table **ret, RsError *err) {
+int pack_image(const PackInput *in, int payload_fd, uint64_t *offset, Progress *progress, Table **ret,
+               RsError *err) {
         _cleanup_(packer_done) Packer p;
         Worker workers[PACK_JOBS_MAX] = { 0 };
         unsigned n_started = 0;

@@ -22,14 +22,15 @@
 #define PACK_LEVEL_MAX 22
 
 typedef struct PackInput {
-        int fd;                         /* of the image */
-        uint64_t file_size;             /* bytes it has; zeros follow up to size */
-        uint64_t size;                  /* multiple of RS_BLOCK_SIZE */
+        int fd;             /* of the image */
+        uint64_t file_size; /* bytes it has; zeros follow up to size */
+        uint64_t size;      /* multiple of RS_BLOCK_SIZE */
         uint8_t salt[RS_SALT_SIZE];
         uint32_t frame_chunks;
-        int level;                      /* of zstd */
+        int level; /* of zstd */
         unsigned n_jobs;
 } PackInput;
 
 /* Payloads are written to payload_fd from *offset on, in the order of frames; *offset moves behind them. */
-int pack_image(const PackInput *in, int payload_fd, uint64_t *offset, Progress *progress, Table **ret, RsError *err);
+int pack_image(const PackInput *in, int payload_fd, uint64_t *offset, Progress *progress, Table **ret,
+               RsError *err);

@@ -91,7 +91,8 @@ static int parse_options(int argc, char **argv, SignOptions *o) {
                 }
         if (optind + 1 != argc)
                 return usage_error("sign", "one BUNDLE expected");
-        if (o->signature ? o->signer.cert || o->signer.key || o->signer.chain : !o->signer.cert || !o->signer.key)
+        if (o->signature ? o->signer.cert || o->signer.key || o->signer.chain
+                         : !o->signer.cert || !o->signer.key)
                 return usage_error("sign", "either --cert and --key, or --signature");
         o->bundle = argv[optind];
         if (!o->output)

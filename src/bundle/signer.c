@@ -15,7 +15,8 @@
 #include "signer.h"
 
 static int check_purpose(X509 *cert, RsError *err) {
-        _cleanup_(sk_EKU_freep) EXTENDED_KEY_USAGE *usages = X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
+        _cleanup_(sk_EKU_freep) EXTENDED_KEY_USAGE *usages =
+                        X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
         _cleanup_(ASN1_OBJECT_freep) ASN1_OBJECT *wanted = OBJ_txt2obj(RS_OID_EKU_IMAGE_SIGNING, 1);
 
         if (!wanted)
@@ -28,7 +29,7 @@ static int check_purpose(X509 *cert, RsError *err) {
 }
 
 /* Moves all certificates of `from` but the first `skip` behind those of `to`. */
-static int move_certs(STACK_OF(X509) *to, STACK_OF(X509) *from, int skip, RsError *err) {
+static int move_certs(STACK_OF(X509) * to, STACK_OF(X509) * from, int skip, RsError *err) {
         while (sk_X509_num(from) > skip)
                 if (sk_X509_push(to, sk_X509_value(from, skip)) <= 0)
                         return rs_fail_oom(err);
@@ -67,7 +68,8 @@ int signer_sign(const SignerOptions *options, Span manifest, Encoder *ret_cms, R
         if (r < 0)
                 return r;
         if (ret_cms->size > RS_MANIFEST_CMS_MAX)
-                return rs_fail(err, MANIFEST, "the signed manifest has %zu bytes, limit %u: enclose fewer certificates",
+                return rs_fail(err, MANIFEST,
+                               "the signed manifest has %zu bytes, limit %u: enclose fewer certificates",
                                ret_cms->size, RS_MANIFEST_CMS_MAX);
         return 0;
 }

@@ -15,9 +15,9 @@
 #include <reseal/base/span.h>
 
 typedef struct SignerOptions {
-        const char *cert;       /* PEM; the first is the signer's, further ones are enclosed */
-        const char *key;        /* file or URI */
-        const char *chain;      /* PEM with intermediates, or NULL */
+        const char *cert;  /* PEM; the first is the signer's, further ones are enclosed */
+        const char *key;   /* file or URI */
+        const char *chain; /* PEM with intermediates, or NULL */
 } SignerOptions;
 
 int signer_sign(const SignerOptions *options, Span manifest, Encoder *ret_cms, RsError *err);

@@ -34,8 +34,8 @@ const char *size_text(uint64_t bytes, char ret[SIZE_TEXT]) {
         else {
                 for (; scaled >= 10240 && unit < 3; unit++)
                         scaled /= 1024;
-                (void) snprintf(ret, SIZE_TEXT, "%u.%u %s", (unsigned) (scaled / 10) % 100000, (unsigned) (scaled % 10),
-                                units[unit]);
+                (void) snprintf(ret, SIZE_TEXT, "%u.%u %s", (unsigned) (scaled / 10) % 100000,
+                                (unsigned) (scaled % 10), units[unit]);
         }
         return ret;
 }

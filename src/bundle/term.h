@@ -28,17 +28,17 @@ typedef struct Progress {
 
 void progress_start(Progress *p, const char *label, uint64_t total, bool quiet);
 void progress_add(Progress *p, uint64_t bytes);
-void progress_end(Progress *p);         /* leaves a clean line; may be called twice */
+void progress_end(Progress *p); /* leaves a clean line; may be called twice */
 
 /* From then on SIGINT and SIGTERM only leave a mark, so that temporary files can be removed. */
 void interrupt_install(void);
 int interrupt_check(RsError *err);
 
 bool term_has_colour(FILE *f);
-const char *term_bold(FILE *f);         /* escape sequences, or "" */
+const char *term_bold(FILE *f); /* escape sequences, or "" */
 const char *term_good(FILE *f);
 const char *term_bad(FILE *f);
 const char *term_plain(FILE *f);
 
 #define SIZE_TEXT 16u
-const char *size_text(uint64_t bytes, char ret[SIZE_TEXT]);   /* "320.0 MiB"; returns ret */
+const char *size_text(uint64_t bytes, char ret[SIZE_TEXT]); /* "320.0 MiB"; returns ret */

@@ -21,8 +21,8 @@ struct Unpacker {
         const Table *table;
         uint32_t image;
         uint32_t next;
-        uint64_t offset;                /* in the file, of the next payload */
-        Aead *aead;                     /* NULL when plain */
+        uint64_t offset; /* in the file, of the next payload */
+        Aead *aead;      /* NULL when plain */
         HashTree *tree;
         ZSTD_DCtx *zstd;
         uint8_t *sealed;
@@ -125,7 +125,8 @@ static int check_chunks(Unpacker *u, uint32_t number, Span plain, RsError *err) 
                 if (r < 0)
                         return r;
                 if (memcmp(digest, u->table->chunk_digests[chunk], sizeof(digest)) != 0)
-                        return rs_fail(err, CHUNK_DIGEST, "chunk %u differs from the digest in the table", chunk);
+                        return rs_fail(err, CHUNK_DIGEST, "chunk %u differs from the digest in the table",
+                                       chunk);
         }
         return 0;
 }
@@ -133,8 +134,8 @@ static int check_chunks(Unpacker *u, uint32_t number, Span plain, RsError *err) 
 /* A repeated frame has the chunk digests of its original, or it is none. */
 static int check_dup(const Table *t, uint32_t number, uint32_t dup_of, RsError *err) {
         for (uint32_t i = 0; i < t->frame_chunks && number * t->frame_chunks + i < t->n_chunks; i++)
-                if (memcmp(t->chunk_digests[number * t->frame_chunks + i], t->chunk_digests[dup_of * t->frame_chunks + i],
-                           RS_DIGEST_SIZE) != 0)
+                if (memcmp(t->chunk_digests[number * t->frame_chunks + i],
+                           t->chunk_digests[dup_of * t->frame_chunks + i], RS_DIGEST_SIZE) != 0)
                         return rs_fail(err, CHUNK_DIGEST, "repeats frame %u, but its digests differ", dup_of);
         return 0;
 }
@@ -143,7 +144,9 @@ static int unpack_frame(Unpacker *u, uint32_t number, UnpackedFrame *out, RsErro
         const Frame *frame = &u->table->frames[number];
         int r;
 
-        *out = (UnpackedFrame){ .number = number, .kind = frame->kind, .dup_of = frame->dup_of,
+        *out = (UnpackedFrame){ .number = number,
+                                .kind = frame->kind,
+                                .dup_of = frame->dup_of,
                                 .size = table_frame_plain_size(u->table, number) };
         if (frame->kind == FRAME_KIND_DUP)
                 return check_dup(u->table, number, frame->dup_of, err);
@@ -172,7 +175,8 @@ int unpacker_next(Unpacker *u, UnpackedFrame *ret, RsError *err) {
                 return 0;
         r = unpack_frame(u, u->next, &out, err);
         if (r < 0)
-                return rs_context(err, "image %s, frame %u", u->file->manifest->images[u->image].class_name, u->next);
+                return rs_context(err, "image %s, frame %u", u->file->manifest->images[u->image].class_name,
+                                  u->next);
         u->next++;
         *ret = out;
         return 1;

@@ -19,8 +19,8 @@ typedef struct UnpackedFrame {
         uint32_t number;
         FrameKind kind;
         uint32_t dup_of;
-        uint32_t size;                  /* of the plaintext */
-        const uint8_t *plain;           /* valid until the next call; NULL for dup: read it from what you wrote */
+        uint32_t size;        /* of the plaintext */
+        const uint8_t *plain; /* valid until the next call; NULL for dup: read it from what you wrote */
 } UnpackedFrame;
 
 int unpacker_new(const BundleFile *f, uint32_t image, const Table *t, Unpacker **ret, RsError *err);

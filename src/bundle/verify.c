@@ -45,7 +45,8 @@ static void help(void) {
         (void) fputs("Usage: reseal-bundle verify --root PEM [options] BUNDLE\n\n"
                      "  --root PEM              firmware root (or roots)\n"
                      "  --transport-key URI     a source's transport key: checks an encrypted payload too\n"
-                     "  --transport-cert PEM    its certificate, where several recipients make it slow to guess\n"
+                     "  --transport-cert PEM    its certificate, where several recipients make it slow to "
+                     "guess\n"
                      "  --time SECONDS          judge certificates at this time instead of now\n"
                      "  -q, --quiet             say nothing but the reason of a failure\n",
                      stdout);
@@ -67,7 +68,8 @@ static int parse_options(int argc, char **argv, VerifyOptions *o) {
                         break;
                 case OPT_TIME:
                         if (text_to_u64(optarg, INT64_MAX, &o->now) < 0)
-                                return usage_error("verify", "--time: '%s' is not a number of seconds", optarg);
+                                return usage_error("verify", "--time: '%s' is not a number of seconds",
+                                                   optarg);
                         break;
                 case 'q':
                         o->quiet = true;
@@ -88,7 +90,8 @@ static int parse_options(int argc, char **argv, VerifyOptions *o) {
         return 1;
 }
 
-static int verify_frames(const BundleFile *f, uint32_t image, const Table *t, Progress *progress, RsError *err) {
+static int verify_frames(const BundleFile *f, uint32_t image, const Table *t, Progress *progress,
+                         RsError *err) {
         _cleanup_(unpacker_freep) Unpacker *u = NULL;
         UnpackedFrame frame;
         int r;
@@ -135,7 +138,8 @@ static int verify_signature(const BundleFile *f, const VerifyOptions *o, RsError
         if (r < 0)
                 return r;
         if (!o->quiet)
-                (void) printf("signed   %sgood%s, by %s\n", term_good(stdout), term_plain(stdout), signer.subject);
+                (void) printf("signed   %sgood%s, by %s\n", term_good(stdout), term_plain(stdout),
+                              signer.subject);
         if (f->manifest->confidential && !f->header.encrypted)
                 return rs_fail(err, POLICY, "a confidential release in plain form");
         return 0;

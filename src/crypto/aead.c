@@ -120,8 +120,8 @@ static void put_be(uint8_t *at, uint64_t v, size_t size) {
                 at[i] = (uint8_t) (v >> (8 * (size - 1 - i)));
 }
 
-static int bundle_key(const Secret *content_key, const uint8_t bundle_id[32], const char *label, uint32_t image,
-                      Secret **ret, RsError *err) {
+static int bundle_key(const Secret *content_key, const uint8_t bundle_id[32], const char *label,
+                      uint32_t image, Secret **ret, RsError *err) {
         size_t size = strlen(label);
         uint8_t info[32];
 

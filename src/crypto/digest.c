@@ -60,7 +60,8 @@ int digest_sha256(Span bytes, uint8_t ret[SHA256_SIZE], RsError *err) {
         static const uint8_t nothing;
         size_t size = 0;
 
-        if (EVP_Q_digest(NULL, "SHA256", NULL, bytes.size > 0 ? bytes.data : &nothing, bytes.size, ret, &size) != 1 ||
+        if (EVP_Q_digest(NULL, "SHA256", NULL, bytes.size > 0 ? bytes.data : &nothing, bytes.size, ret,
+                         &size) != 1 ||
             size != SHA256_SIZE)
                 return rs_fail_ssl(err, INTERNAL, "SHA-256");
         return 0;

@@ -59,7 +59,8 @@ HashTree *hashtree_free(HashTree *t) {
 }
 
 static int hash_block(HashTree *t, const uint8_t *block, uint8_t *ret, RsError *err) {
-        if (EVP_DigestInit_ex2(t->ctx, NULL, NULL) != 1 || EVP_DigestUpdate(t->ctx, t->salt, t->salt_size) != 1 ||
+        if (EVP_DigestInit_ex2(t->ctx, NULL, NULL) != 1 ||
+            EVP_DigestUpdate(t->ctx, t->salt, t->salt_size) != 1 ||
             EVP_DigestUpdate(t->ctx, block, RS_BLOCK_SIZE) != 1 || EVP_DigestFinal_ex(t->ctx, ret, NULL) != 1)
                 return rs_fail_ssl(err, INTERNAL, "SHA-256");
         return 0;
@@ -128,7 +129,7 @@ static void levels_done(Levels *l) {
 
 static int levels_make(HashTree *t, const uint8_t (*chunk_digests)[RS_DIGEST_SIZE], uint32_t n, Levels *ret,
                        RsError *err) {
-        uint8_t (*at)[RS_DIGEST_SIZE];
+        uint8_t(*at)[RS_DIGEST_SIZE];
         size_t total = 0;
         int r;
 
@@ -145,7 +146,7 @@ static int levels_make(HashTree *t, const uint8_t (*chunk_digests)[RS_DIGEST_SIZ
                 r = next_level(t, ret->level[i], ret->n[i], at, err);
                 if (r < 0)
                         return r;
-                ret->level[i + 1] = (const uint8_t (*)[RS_DIGEST_SIZE]) at;
+                ret->level[i + 1] = (const uint8_t(*)[RS_DIGEST_SIZE]) at;
                 ret->n[i + 1] = n_blocks_for(ret->n[i]);
                 ret->n_levels++;
                 at += ret->n[i + 1];
@@ -203,8 +204,8 @@ void hashtree_superblock(uint64_t size_bytes, Span salt, const uint8_t uuid[16],
         assert(salt.size <= SALT_MAX);
         memset(ret, 0, RS_BLOCK_SIZE);
         memcpy(ret, "verity\0\0", 8);
-        put_le(ret + 8, 1, 4);                           /* version */
-        put_le(ret + 12, 1, 4);                          /* hash type */
+        put_le(ret + 8, 1, 4);  /* version */
+        put_le(ret + 12, 1, 4); /* hash type */
         memcpy(ret + 16, uuid, 16);
         memcpy(ret + 32, "sha256", 6);
         put_le(ret + 64, RS_BLOCK_SIZE, 4);              /* data block */

@@ -85,13 +85,15 @@ static int parse_section(Reader *r, const Place *place, uint32_t number, uint64_
         uint64_t at = reader_u64(r), length = reader_u64(r);
 
         if (type != place->type || image != place->image)
-                return rs_fail(err, FORMAT, "bundle: section %u is of type %u for image %u, expected %u for %u",
-                               number, type, image, place->type, place->image);
+                return rs_fail(err, FORMAT,
+                               "bundle: section %u is of type %u for image %u, expected %u for %u", number,
+                               type, image, place->type, place->image);
         if (length < place->min || length > place->max)
                 return rs_fail(err, FORMAT, "bundle: section %u has %llu bytes", number,
                                (unsigned long long) length);
         if (at != *offset)
-                return rs_fail(err, FORMAT, "bundle: section %u does not begin where the one before ends", number);
+                return rs_fail(err, FORMAT, "bundle: section %u does not begin where the one before ends",
+                               number);
         *place->section = (BundleSection){ .offset = at, .length = length };
         *offset += length; /* at most 34 times 2^35: cannot wrap */
         return 0;

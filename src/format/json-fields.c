@@ -17,13 +17,14 @@
 
 #define fail(f, err, ...) rs_fail_at((err), (f)->reason, __func__, __LINE__, __VA_ARGS__)
 
-int json_fields_load(Span bytes, size_t max_size, RsReason reason, const char *where, json_t **ret, RsError *err) {
+int json_fields_load(Span bytes, size_t max_size, RsReason reason, const char *where, json_t **ret,
+                     RsError *err) {
         _cleanup_(json_decrefp) json_t *object = NULL;
         json_error_t error;
 
         if (bytes.size > max_size)
-                return rs_fail_at(err, reason, __func__, __LINE__, "%s: %zu bytes, limit %zu", where, bytes.size,
-                                  max_size);
+                return rs_fail_at(err, reason, __func__, __LINE__, "%s: %zu bytes, limit %zu", where,
+                                  bytes.size, max_size);
         object = json_loadb((const char *) bytes.data, bytes.size, JSON_REJECT_DUPLICATES, &error);
         if (!object)
                 return rs_fail_at(err, reason, __func__, __LINE__, "%s: byte %d: %s", where, error.position,

@@ -24,7 +24,7 @@
 typedef struct JsonFields {
         json_t *object;
         RsReason reason;
-        const char *where;                      /* "manifest", "image 2": stands in messages */
+        const char *where; /* "manifest", "image 2": stands in messages */
         const char *taken[JSON_FIELDS_MAX];
         unsigned n_taken;
 } JsonFields;
@@ -32,7 +32,8 @@ typedef struct JsonFields {
 #define JSON_FIELDS(o, r, w) ((JsonFields){ .object = (o), .reason = (r), .where = (w) })
 
 /* Bytes to an object: one value, UTF-8, no duplicate key, nothing behind it. */
-int json_fields_load(Span bytes, size_t max_size, RsReason reason, const char *where, json_t **ret, RsError *err);
+int json_fields_load(Span bytes, size_t max_size, RsReason reason, const char *where, json_t **ret,
+                     RsError *err);
 
 int json_fields_u64(JsonFields *f, const char *key, uint64_t min, uint64_t max, uint64_t *ret, RsError *err);
 int json_fields_bool(JsonFields *f, const char *key, bool *ret, RsError *err);

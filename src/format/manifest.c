@@ -256,10 +256,9 @@ static json_t *encode_image(const ManifestImage *image) {
         hex_encode(SPAN_ARRAY(image->salt), salt);
         hex_encode(SPAN_ARRAY(image->root), root);
         hex_encode(SPAN_ARRAY(image->table_sha256), digest);
-        return json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s}",
-                         "class", image->class_name, "size", (json_int_t) image->size, "salt", salt,
-                         "root", root, "chunks", (json_int_t) image->n_chunks,
-                         "frame_chunks", (json_int_t) image->frame_chunks,
+        return json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s}", "class", image->class_name, "size",
+                         (json_int_t) image->size, "salt", salt, "root", root, "chunks",
+                         (json_int_t) image->n_chunks, "frame_chunks", (json_int_t) image->frame_chunks,
                          "table_size", (json_int_t) image->table_size, "table_sha256", digest);
 }
 
@@ -273,10 +272,9 @@ static json_t *encode_object(const Manifest *m) {
         for (uint32_t i = 0; i < m->n_images; i++)
                 if (json_array_append_new(images, encode_image(&m->images[i])) < 0)
                         return NULL;
-        object = json_pack("{s:i, s:s, s:O, s:I, s:I, s:s, s:I, s:b, s:O}",
-                           "format", 1, "line", m->line, "compatible", compatible,
-                           "release", (json_int_t) m->release, "epoch", (json_int_t) m->epoch,
-                           "version", m->version, "created", (json_int_t) m->created,
+        object = json_pack("{s:i, s:s, s:O, s:I, s:I, s:s, s:I, s:b, s:O}", "format", 1, "line", m->line,
+                           "compatible", compatible, "release", (json_int_t) m->release, "epoch",
+                           (json_int_t) m->epoch, "version", m->version, "created", (json_int_t) m->created,
                            "confidential", (int) m->confidential, "images", images);
         if (object && m->notes && json_object_set_new(object, "notes", json_string(m->notes)) < 0)
                 return NULL;
@@ -293,7 +291,8 @@ int manifest_encode(const Manifest *m, Encoder *e, RsError *err) {
         if (!text)
                 return rs_fail_oom(err);
         if (strlen(text) > RS_MANIFEST_JSON_MAX)
-                return rs_fail(err, MANIFEST, "manifest: %zu bytes, limit %u", strlen(text), RS_MANIFEST_JSON_MAX);
+                return rs_fail(err, MANIFEST, "manifest: %zu bytes, limit %u", strlen(text),
+                               RS_MANIFEST_JSON_MAX);
         encoder_bytes(e, text, strlen(text));
         return encoder_finish(e) < 0 ? rs_fail_oom(err) : 0;
 }

@@ -22,7 +22,8 @@ uint32_t table_size(uint32_t n_frames, uint32_t n_chunks) {
         return TABLE_HEAD_SIZE + FRAME_ENTRY_SIZE * n_frames + RS_DIGEST_SIZE * n_chunks;
 }
 
-_Static_assert(TABLE_HEAD_SIZE + (FRAME_ENTRY_SIZE + RS_DIGEST_SIZE) * (uint64_t) RS_CHUNKS_MAX <= RS_TABLE_SIZE_MAX,
+_Static_assert(TABLE_HEAD_SIZE + (FRAME_ENTRY_SIZE + RS_DIGEST_SIZE) * (uint64_t) RS_CHUNKS_MAX <=
+                               RS_TABLE_SIZE_MAX,
                "the largest image has a table within its cap");
 
 Table *table_new(uint64_t image_size, uint32_t frame_chunks) {
@@ -68,7 +69,8 @@ static int check_unused(uint32_t number, const Frame *f, uint64_t dup_of, RsErro
 
         if (f->kind != FRAME_KIND_DUP && dup_of != 0)
                 return rs_fail(err, TABLE, "table: frame %u refers to another but is no dup", number);
-        if (!has_payload(f->kind) && (f->payload_size != 0 || memcmp(f->payload_sha256, zeros, sizeof(zeros)) != 0))
+        if (!has_payload(f->kind) &&
+            (f->payload_size != 0 || memcmp(f->payload_sha256, zeros, sizeof(zeros)) != 0))
                 return rs_fail(err, TABLE, "table: frame %u has no payload but its length or digest", number);
         return 0;
 }
@@ -82,11 +84,13 @@ static int check_frame(const Table *t, uint32_t number, uint32_t kind, uint64_t 
                 break;
         case FRAME_KIND_DUP:
                 if (dup_of >= number)
-                        return rs_fail(err, TABLE, "table: frame %u repeats a frame that is not before it", number);
+                        return rs_fail(err, TABLE, "table: frame %u repeats a frame that is not before it",
+                                       number);
                 if (!has_payload(t->frames[dup_of].kind))
                         return rs_fail(err, TABLE, "table: frame %u repeats a frame without payload", number);
                 if (table_frame_plain_size(t, (uint32_t) dup_of) != plain_size)
-                        return rs_fail(err, TABLE, "table: frame %u repeats a frame of another length", number);
+                        return rs_fail(err, TABLE, "table: frame %u repeats a frame of another length",
+                                       number);
                 break;
         case FRAME_KIND_RAW:
                 if (f->payload_size != plain_size)
@@ -134,7 +138,8 @@ int table_parse(Span bytes, const ManifestImage *image, Table **ret, RsError *er
         int q;
 
         if (bytes.size > RS_TABLE_SIZE_MAX || bytes.size != image->table_size)
-                return rs_fail(err, TABLE, "table: %zu bytes, the manifest says %u", bytes.size, image->table_size);
+                return rs_fail(err, TABLE, "table: %zu bytes, the manifest says %u", bytes.size,
+                               image->table_size);
         t = table_new(image->size, image->frame_chunks);
         if (!t)
                 return rs_fail_oom(err);

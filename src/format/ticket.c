@@ -73,8 +73,9 @@ int ticket_parse(Span json, Ticket *ret, RsError *err) {
 }
 
 int ticket_encode(const Ticket *t, Encoder *e, RsError *err) {
-        char id[HEX_SIZE(sizeof(t->id))], bundle[HEX_SIZE(sizeof(t->bundle))], device[HEX_SIZE(sizeof(t->device))],
-                nonce[HEX_SIZE(sizeof(t->nonce))], enc[HEX_SIZE(sizeof(t->enc))], ct[HEX_SIZE(sizeof(t->ct))];
+        char id[HEX_SIZE(sizeof(t->id))], bundle[HEX_SIZE(sizeof(t->bundle))],
+                        device[HEX_SIZE(sizeof(t->device))], nonce[HEX_SIZE(sizeof(t->nonce))],
+                        enc[HEX_SIZE(sizeof(t->enc))], ct[HEX_SIZE(sizeof(t->ct))];
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(freep) char *text = NULL;
 
@@ -84,10 +85,10 @@ int ticket_encode(const Ticket *t, Encoder *e, RsError *err) {
         hex_encode(SPAN_ARRAY(t->nonce), nonce);
         hex_encode(SPAN_ARRAY(t->enc), enc);
         hex_encode(SPAN_ARRAY(t->ct), ct);
-        object = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}",
-                           "format", 1, "suite", 1, "id", id, "bundle", bundle, "device", device,
-                           "nonce", nonce, "issued", (json_int_t) t->issued,
-                           "not_after", (json_int_t) t->not_after, "enc", enc, "ct", ct);
+        object = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}", "format", 1, "suite", 1,
+                           "id", id, "bundle", bundle, "device", device, "nonce", nonce, "issued",
+                           (json_int_t) t->issued, "not_after", (json_int_t) t->not_after, "enc", enc, "ct",
+                           ct);
         if (object)
                 text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
         if (!text)

@@ -35,7 +35,7 @@ static void expect_hex(Span bytes, const char *hex) {
 /* Test case 16 of the GCM specification (McGrew, Viega). */
 static void gcm_matches_its_specification(void **state) {
         _cleanup_(secret_freep) Secret *k =
-                secret_of("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
+                        secret_of("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
         _cleanup_(aead_freep) Aead *a = NULL;
         uint8_t nonce[12], aad[20], plain[60], sealed[60 + RS_TAG_SIZE], again[60];
         RsError err = RS_ERROR_INIT;
@@ -43,13 +43,16 @@ static void gcm_matches_its_specification(void **state) {
         (void) state;
         bytes_of("cafebabefacedbaddecaf888", nonce);
         bytes_of("feedfacedeadbeeffeedfacedeadbeefabaddad2", aad);
-        bytes_of("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525"
-                 "b16aedf5aa0de657ba637b39", plain);
+        bytes_of("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a"
+                 "6b525"
+                 "b16aedf5aa0de657ba637b39",
+                 plain);
         assert_int_equal(aead_new(k, &a, &err), 0);
         assert_int_equal(aead_seal(a, nonce, SPAN_ARRAY(aad), SPAN_ARRAY(plain), sealed, &err), 0);
-        expect_hex(SPAN_ARRAY(sealed),
-                   "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838"
-                   "c5f61e6393ba7a0abcc9f662" "76fc6ece0f4e1768cddf8853bb2d551b");
+        expect_hex(SPAN_ARRAY(sealed), "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08"
+                                       "e48590dbb3da7b08b1056828838"
+                                       "c5f61e6393ba7a0abcc9f662"
+                                       "76fc6ece0f4e1768cddf8853bb2d551b");
         assert_int_equal(aead_open(a, nonce, SPAN_ARRAY(aad), SPAN_ARRAY(sealed), again, &err), 0);
         assert_memory_equal(again, plain, sizeof(plain));
 }
@@ -116,8 +119,8 @@ static void a_key_of_another_size_is_refused(void **state) {
 }
 
 static void hkdf_matches_rfc_5869(void **state) {
-        _cleanup_(secret_freep) Secret *ikm = secret_of("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"), *okm = NULL,
-                                *okm3 = NULL;
+        _cleanup_(secret_freep) Secret *ikm = secret_of("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"),
+                                       *okm = NULL, *okm3 = NULL;
         uint8_t salt[13], info[10];
         RsError err = RS_ERROR_INIT;
 
@@ -146,7 +149,8 @@ static void keys_differ_by_bundle_image_and_purpose(void **state) {
         for (unsigned i = 0; i < 8; i++)
                 for (unsigned k = 0; k < i; k++)
                         assert_false(secret_equal(keys[i], keys[k]));
-        assert_int_equal(hkdf_sha256(content, SPAN_ARRAY(ids[0]), SPAN("reseal frames\0\0\0\1", 17), 32, &info_key, &err),
+        assert_int_equal(hkdf_sha256(content, SPAN_ARRAY(ids[0]), SPAN("reseal frames\0\0\0\1", 17), 32,
+                                     &info_key, &err),
                          0);
         assert_true(secret_equal(info_key, keys[5]));
         for (unsigned i = 0; i < 8; i++)

@@ -29,7 +29,8 @@ static void whole_messages_match_the_standard(void **state) {
                 char hex[HEX_SIZE(SHA256_SIZE)];
                 RsError err = RS_ERROR_INIT;
 
-                assert_int_equal(digest_sha256(SPAN(vectors[i].text, strlen(vectors[i].text)), digest, &err), 0);
+                assert_int_equal(digest_sha256(SPAN(vectors[i].text, strlen(vectors[i].text)), digest, &err),
+                                 0);
                 hex_encode(SPAN_ARRAY(digest), hex);
                 assert_string_equal(hex, vectors[i].digest);
         }

@@ -27,7 +27,7 @@ typedef struct Made {
         uint64_t size;
         uint32_t n_chunks;
         uint8_t (*digests)[RS_DIGEST_SIZE];
-        uint8_t *tree;                          /* superblock and tree as we make them */
+        uint8_t *tree; /* superblock and tree as we make them */
         size_t tree_size;
         uint8_t root[RS_DIGEST_SIZE];
         uint64_t n_emitted;
@@ -101,8 +101,9 @@ static void make(const char *data_path, uint64_t size, Span salt, Made *m) {
         }
         free(chunk);
         hashtree_superblock(size, salt, uuid, m->tree);
-        assert_int_equal(hashtree_upper_levels(t, (const uint8_t (*)[RS_DIGEST_SIZE]) m->digests, m->n_chunks, on_block, m,
-                                               m->root, &err), 0);
+        assert_int_equal(hashtree_upper_levels(t, (const uint8_t(*)[RS_DIGEST_SIZE]) m->digests, m->n_chunks,
+                                               on_block, m, m->root, &err),
+                         0);
         assert_true(m->n_emitted == layout.level_offset[0]);
 }
 
@@ -112,7 +113,8 @@ static void made_done(Made *m) {
 }
 
 static void expect_as_veritysetup(const char *dir, uint64_t size, const uint8_t *salt, size_t salt_size) {
-        char data[128], hash[128], out[128], salt_hex[64 * 2 + 1] = "-", root_hex[HEX_SIZE(RS_DIGEST_SIZE)], command[1024];
+        char data[128], hash[128], out[128], salt_hex[64 * 2 + 1] = "-", root_hex[HEX_SIZE(RS_DIGEST_SIZE)],
+                                                               command[1024];
         _cleanup_(made_done) Made m = { 0 };
         _cleanup_(hashtree_freep) HashTree *t = NULL;
         _cleanup_(freep) uint8_t *text = NULL, *tree = NULL;
@@ -128,28 +130,35 @@ static void expect_as_veritysetup(const char *dir, uint64_t size, const uint8_t 
         if (salt_size > 0)
                 hex_encode(SPAN(salt, salt_size), salt_hex);
         (void) snprintf(command, sizeof(command),
-                        "PATH=$PATH:/usr/sbin:/sbin veritysetup format --salt=%s --uuid=" UUID_TEXT " %s %s >%s", salt_hex,
-                        data, hash, out);
+                        "PATH=$PATH:/usr/sbin:/sbin veritysetup format --salt=%s --uuid=" UUID_TEXT
+                        " %s %s >%s",
+                        salt_hex, data, hash, out);
         assert_int_equal(system(command), 0);
 
         hex_encode(SPAN_ARRAY(m.root), root_hex);
         assert_int_equal(file_read(AT_FDCWD, out, 65536, &text, &text_size, &err), 1);
         if (!strstr((const char *) text, root_hex))
-                fail_msg("size %llu: root %s is not veritysetup's:\n%s", (unsigned long long) size, root_hex, (char *) text);
+                fail_msg("size %llu: root %s is not veritysetup's:\n%s", (unsigned long long) size, root_hex,
+                         (char *) text);
         assert_int_equal(file_read(AT_FDCWD, hash, m.tree_size, &tree, &tree_size, &err), 1);
         assert_int_equal(tree_size, m.tree_size);
         assert_memory_equal(tree, m.tree, tree_size);
 
         assert_int_equal(hashtree_new(SPAN(salt, salt_size), &t, &err), 0);
-        assert_int_equal(hashtree_root(t, (const uint8_t (*)[RS_DIGEST_SIZE]) m.digests, m.n_chunks, root, &err), 0);
+        assert_int_equal(hashtree_root(t, (const uint8_t(*)[RS_DIGEST_SIZE]) m.digests, m.n_chunks, root,
+                                       &err),
+                         0);
         assert_memory_equal(root, m.root, sizeof(root));
 }
 
 static void root_tree_and_superblock_equal_those_of_veritysetup(void **state) {
-        static const uint32_t n_blocks[] = {
-                2, 127, 128, 129, 255, 256, 1000,
-                127 * 128, 128 * 128, 128 * 128 + 1, 129 * 128, 129 * 128 + 5, /* around 128 chunks: one more level */
-        };
+        static const uint32_t
+                        n_blocks
+                                        [] = {
+                                                2,         127,           128,       129,       255,
+                                                256,       1000,          127 * 128, 128 * 128, 128 * 128 + 1,
+                                                129 * 128, 129 * 128 + 5, /* around 128 chunks: one more level */
+                                        };
         uint8_t salt[RS_SALT_SIZE];
 
         fill(salt, sizeof(salt), 99);
@@ -235,9 +244,10 @@ static void a_refusing_receiver_stops_the_tree(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(root_tree_and_superblock_equal_those_of_veritysetup, make_directory,
+                cmocka_unit_test_setup_teardown(root_tree_and_superblock_equal_those_of_veritysetup,
+                                                make_directory, remove_directory),
+                cmocka_unit_test_setup_teardown(other_salt_lengths_work_too, make_directory,
                                                 remove_directory),
-                cmocka_unit_test_setup_teardown(other_salt_lengths_work_too, make_directory, remove_directory),
                 cmocka_unit_test(a_salt_beyond_the_superblock_is_refused),
                 cmocka_unit_test(one_flipped_bit_changes_the_chunk_digest),
                 cmocka_unit_test(the_layout_of_the_largest_image_fits),

@@ -82,7 +82,9 @@ static void the_reference_matches_ieee_1619_vector_10(void **state) {
         assert_int_equal(secret_size(k), sizeof(key_bytes));
         for (unsigned i = 0; i < sizeof(in); i++)
                 in[i] = (uint8_t) i;
-        assert_int_equal(hex_decode("1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b", expected, 32), 0);
+        assert_int_equal(hex_decode("1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b",
+                                    expected, 32),
+                         0);
         xts_by_hand(0xff, in, out, sizeof(in));
         assert_memory_equal(out, expected, sizeof(expected));
 }
@@ -100,7 +102,8 @@ static void units_are_4096_bytes_and_the_iv_counts_512(void **state) {
         for (unsigned i = 0; i < ELEMENTSOF(offsets); i++) {
                 assert_int_equal(xts_encrypt(x, offsets[i], in, out, sizeof(in), &err), 0);
                 for (unsigned u = 0; u < 3; u++) {
-                        xts_by_hand(offsets[i] / 512 + 8 * u, in + u * RS_BLOCK_SIZE, expected, RS_BLOCK_SIZE);
+                        xts_by_hand(offsets[i] / 512 + 8 * u, in + u * RS_BLOCK_SIZE, expected,
+                                    RS_BLOCK_SIZE);
                         assert_memory_equal(out + u * RS_BLOCK_SIZE, expected, RS_BLOCK_SIZE);
                 }
         }

@@ -16,12 +16,13 @@
 #include <reseal/format/table.h>
 
 #define HEX32 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define IMAGE(class_name) \
+#define IMAGE(class_name)                                                                               \
         "{\"class\":\"" class_name "\",\"size\":1048576,\"salt\":\"" HEX32 "\",\"root\":\"" HEX32 "\"," \
         "\"chunks\":2,\"frame_chunks\":2,\"table_size\":144,\"table_sha256\":\"" HEX32 "\"}"
-#define GOOD \
+#define GOOD                                                                                              \
         "{\"format\":1,\"line\":\"gw-3\",\"compatible\":[\"gw-3a\",\"gw-3b\"],\"release\":7,\"epoch\":2," \
-        "\"version\":\"2026.11 (stable)\",\"created\":1790000000,\"confidential\":true,\"notes\":\"one\\ntwo\"," \
+        "\"version\":\"2026.11 "                                                                          \
+        "(stable)\",\"created\":1790000000,\"confidential\":true,\"notes\":\"one\\ntwo\","                \
         "\"images\":[" IMAGE("rootfs") "," IMAGE("kernel-a") "]}"
 
 static int parse(const char *text, Manifest **ret, RsError *err) {
@@ -118,7 +119,8 @@ static void encode_is_stable_and_reads_back(void **state) {
         assert_int_equal(manifest_parse(encoder_view(&e), &again, &err), 0);
         assert_int_equal(manifest_encode(again, &e2, &err), 0);
         assert_true(span_equal(encoder_view(&e), encoder_view(&e2)));
-        assert_memory_equal(e.data, "{\"compatible\":[\"gw-3a\",\"gw-3b\"],\"confidential\":true,\"created\":", 60);
+        assert_memory_equal(e.data,
+                            "{\"compatible\":[\"gw-3a\",\"gw-3b\"],\"confidential\":true,\"created\":", 60);
 }
 
 static void text_that_is_not_utf8_is_not_encoded(void **state) {
@@ -161,10 +163,10 @@ static void the_size_cap_holds(void **state) {
 }
 
 static void each_key_is_required_but_the_notes(void **state) {
-        static const char *const keys[] = { "format", "line", "compatible", "release", "epoch", "version", "created",
-                                            "confidential", "images" };
-        static const char *const image_keys[] = { "class", "size", "salt", "root", "chunks", "frame_chunks",
-                                                  "table_size", "table_sha256" };
+        static const char *const keys[] = { "format",  "line",    "compatible",   "release", "epoch",
+                                            "version", "created", "confidential", "images" };
+        static const char *const image_keys[] = { "class",  "size",         "salt",       "root",
+                                                  "chunks", "frame_chunks", "table_size", "table_sha256" };
 
         (void) state;
         for (unsigned i = 0; i < ELEMENTSOF(keys); i++) {
@@ -247,10 +249,12 @@ static void compatible_is_one_to_sixteen_distinct_names(void **state) {
         expect_refused("manifest", "compatible", "[1]");
         expect_refused("manifest", "compatible", "\"a\"");
         expect_accepted("manifest", "compatible",
-                        "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\","
+                        "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\","
+                        "\"14\","
                         "\"15\",\"16\"]");
         expect_refused("manifest", "compatible",
-                       "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\","
+                       "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\","
+                       "\"14\","
                        "\"15\",\"16\",\"17\"]");
 }
 
@@ -308,7 +312,10 @@ static void an_image_must_agree_with_itself(void **state) {
         expect_refused("image", "size", "1048577");
         expect_refused("image", "size", "0");
         expect_refused("image", "salt", "\"00\"");
-        expect_refused("image", "root", "\"" "AA112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" "\"");
+        expect_refused("image", "root",
+                       "\""
+                       "AA112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+                       "\"");
 }
 
 /* One image of this size, its counts as they must be. */
@@ -319,9 +326,11 @@ static int with_size(uint64_t size, RsError *err) {
         int r;
 
         (void) snprintf(text, sizeof(text),
-                        "{\"format\":1,\"line\":\"l\",\"compatible\":[\"c\"],\"release\":1,\"epoch\":0,\"version\":\"v\","
-                        "\"created\":0,\"confidential\":false,\"images\":[{\"class\":\"a\",\"size\":%llu,\"salt\":\"" HEX32
-                        "\",\"root\":\"" HEX32 "\",\"table_sha256\":\"" HEX32 "\",\"chunks\":%llu,\"frame_chunks\":1,"
+                        "{\"format\":1,\"line\":\"l\",\"compatible\":[\"c\"],\"release\":1,\"epoch\":0,"
+                        "\"version\":\"v\","
+                        "\"created\":0,\"confidential\":false,\"images\":[{\"class\":\"a\",\"size\":%llu,"
+                        "\"salt\":\"" HEX32 "\",\"root\":\"" HEX32 "\",\"table_sha256\":\"" HEX32
+                        "\",\"chunks\":%llu,\"frame_chunks\":1,"
                         "\"table_size\":%llu}]}",
                         (unsigned long long) size, (unsigned long long) n_chunks,
                         (unsigned long long) (32 + 80 * n_chunks));

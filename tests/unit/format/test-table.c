@@ -15,7 +15,9 @@
 #define SIZE (5u * RS_CHUNK_SIZE + RS_CHUNK_SIZE / 2)
 
 static ManifestImage image_of(uint64_t size, uint32_t frame_chunks) {
-        ManifestImage image = { .size = size, .frame_chunks = frame_chunks, .n_chunks = image_n_chunks(size) };
+        ManifestImage image = { .size = size,
+                                .frame_chunks = frame_chunks,
+                                .n_chunks = image_n_chunks(size) };
 
         image.table_size = table_size(image_n_frames(size, frame_chunks), image.n_chunks);
         return image;
@@ -79,7 +81,8 @@ static void parse_gives_back_what_encode_was_given(void **state) {
         for (unsigned i = 0; i < t->n_frames; i++) {
                 assert_int_equal(again->frames[i].kind, t->frames[i].kind);
                 assert_int_equal(again->frames[i].payload_size, t->frames[i].payload_size);
-                assert_memory_equal(again->frames[i].payload_sha256, t->frames[i].payload_sha256, RS_DIGEST_SIZE);
+                assert_memory_equal(again->frames[i].payload_sha256, t->frames[i].payload_sha256,
+                                    RS_DIGEST_SIZE);
         }
         assert_memory_equal(again->chunk_digests, t->chunk_digests, 6 * RS_DIGEST_SIZE);
 }
@@ -160,8 +163,8 @@ static void make_dup(Table *t, uint32_t frame, uint32_t of) {
 
 static void dup_refers_backwards_to_a_payload_of_the_same_length(void **state) {
         _cleanup_(table_freep) Table *good = four_frames(), *own = four_frames(), *forward = four_frames(),
-                               *far = four_frames(), *chain = four_frames(), *zero = four_frames(),
-                               *length = four_frames();
+                                     *far = four_frames(), *chain = four_frames(), *zero = four_frames(),
+                                     *length = four_frames();
 
         (void) state;
         make_dup(good, 1, 0);

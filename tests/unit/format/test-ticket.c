@@ -64,14 +64,14 @@ static void expect_change_refused(const char *from, const char *to) {
         encode(&t, &e);
         at = strstr((const char *) e.data, from);
         assert_non_null(at);
-        (void) snprintf(text, sizeof(text), "%.*s%s%s", (int) (at - (const char *) e.data), (const char *) e.data, to,
-                        at + strlen(from));
+        (void) snprintf(text, sizeof(text), "%.*s%s%s", (int) (at - (const char *) e.data),
+                        (const char *) e.data, to, at + strlen(from));
         expect_refused(text, strlen(text));
 }
 
 static void each_departure_from_the_form_is_refused(void **state) {
-        static const char *const keys[] = { "format", "suite", "id", "bundle", "device", "nonce", "issued", "not_after",
-                                            "enc", "ct" };
+        static const char *const keys[] = { "format", "suite",  "id",        "bundle", "device",
+                                            "nonce",  "issued", "not_after", "enc",    "ct" };
 
         (void) state;
         for (unsigned i = 0; i < ELEMENTSOF(keys); i++) {
