@@ -4,6 +4,8 @@
 . "$(dirname "$0")/bundle-fixture.sh"
 need jq
 
+# One recipient: what stands in the envelope for another source is none of this one's business, it opens all the same.
+encrypting=(--transport-cert "$pki/source/transport.pem")
 build "$dir/e.rsb" "${signing[@]}" "${encrypting[@]}"
 build "$dir/p.rsb" "${signing[@]}" --no-encrypt
 verify() { "$bundle" verify --quiet --root "$root" "${opening[@]}" "$1"; }
