@@ -13,6 +13,7 @@
  */
 #include <stdint.h>
 
+#include <reseal/base/cleanup.h>
 #include <reseal/base/error.h>
 #include <reseal/format/limits.h>
 

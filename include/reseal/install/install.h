@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * install - the steps W0 to W12 in their order, resumable at every one of them.
+ *
+ * Spec:     DESIGN.md 8; docs/protocol-writer.md; invariants I0 to I5 at the top of src/install/install.c
+ * Trust:    requests come from a process that may be taken over; tables and frames are judged here, releases by the gate
+ * Owns:     an Installer owns its state; everything in InstallDevice is borrowed and outlives it
+ * Units:    bytes; images, frames and windows by number
+ * Errors:   those of gate, map, image, volume, boot and tpm; TRIAL_PENDING, STATE, TARGET, TABLE_DIGEST, ROOT, CANCELLED; PROTOCOL for
+ *           a request that does not fit the signed table or comes out of order: the peer has broken the protocol
+ * Context:  one worker thread (blocks); install_cancel from any thread
+ * Programs: reseal-writer
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/base/secret.h>
+#include <reseal/base/span.h>
+#include <reseal/boot/boot.h>
+#include <reseal/install/record.h>
+#include <reseal/ipc/writer-proto.h>
+#include <reseal/pki/path.h>
+#include <reseal/slot/map.h>
+#include <reseal/tpm/state.h>
+
+typedef enum InstallStep {
+        INSTALL_W0_GATE = 0,
+        INSTALL_W1_RECORD,
+        INSTALL_W2_UNBOOTABLE,
+        INSTALL_W3_ERASE,
+        INSTALL_W4_FRAMES,
+        INSTALL_W5_FINISH,
+        INSTALL_W6_COMMIT,
+        INSTALL_W7_ACCEPT,
+        INSTALL_W8_TRY,
+        INSTALL_W9_TRIAL,
+        INSTALL_W10_GOOD,
+        INSTALL_W11_FLOOR,
+        INSTALL_W12_CLOSE,
+        _INSTALL_STEP_MAX,
+} InstallStep;
+
+const char *install_step_to_string(InstallStep step);
+
+typedef struct InstallDevice {
+        const char *state_dir;          /* absolute; libcryptsetup wants a path for the header files */
+        int state_fd;                   /* the same directory */
+        const char *booted_path;        /* what the initramfs wrote: slot=, manifest= */
+        const SlotMap *map;
+        Boot *boot;
+        Tpm *tpm;
+        const Secret *gate_auth;
+        const TrustAnchors *firmware_root;
+        const char *line;
+        const char *compatible;
+        bool require_encryption;
+        /* Before (done = false) and after (true) each step; the log and the tests that cut power look here.  May be NULL. */
+        void (*on_step)(void *userdata, InstallStep step, bool done);
+        /* After each frame; done_bytes includes what a resumed record has proven.  May be NULL. */
+        void (*on_progress)(void *userdata, const WriterProgress *progress);
+        void *userdata;
+} InstallDevice;
+
+typedef struct Installer Installer;
+
+int install_new(const InstallDevice *device, Installer **ret, RsError *err);
+Installer *install_free(Installer *i);
+RS_DEFINE_CLEANUP(Installer, install_free)
+
+/* After a start and before each offer: what a power cut left half done behind the commit points (W11, W12). */
+int install_converge(Installer *i, RsError *err);
+
+/* One installation */
+int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err);
+/* ret_ranges: WRITER_RANGES_MAX entries. */
+int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
+                  uint32_t *ret_n, RsError *err);
+/* All wanted images have their table. */
+bool install_tabled(const Installer *i);
+/* shared: the frame's plaintext in memory that the peer may change at any moment; NULL for zero and dup frames. */
+int install_frame(Installer *i, const WriterFrame *frame, const volatile uint8_t *shared, RsError *err);
+int install_finish(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1], RsError *err);
+/* Lets go of the target; the record stays. */
+void install_abort(Installer *i);
+/* A running install_finish stops before W7 with CANCELLED; later ones are not affected once install_abort was called. */
+void install_cancel(Installer *i);
+
+/* The running slot */
+typedef struct InstallBooted {
+        char slot[INSTALL_NAME_SIZE + 1];
+        bool has_manifest;
+        uint8_t manifest[RS_DIGEST_SIZE];
+} InstallBooted;
+
+/* Fuzzed: text of /run/reseal/booted. */
+int install_booted_parse(Span text, InstallBooted *ret, RsError *err);
+
+int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err);
+int install_state(Installer *i, WriterState *ret, RsError *err);
+/* slot_name: a boot name or the name of a slot of it; empty = running. */
+int install_mark(Installer *i, WriterMark what, const char *slot_name, char ret_name[WRITER_NAME_SIZE + 1],
+                 RsError *err);

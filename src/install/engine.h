@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * engine - the parts of an Installer, shared by the files of this room and by nobody else.
+ *
+ * Spec:     DESIGN.md 8
+ * Trust:    as install.h
+ * Owns:     an Installer owns release, tables, keys, the open image and the two descriptors
+ * Units:    bytes; images, frames and windows by number
+ * Errors:   as install.h
+ * Context:  worker thread
+ * Programs: reseal-writer
+ */
+#include <stdatomic.h>
+
+#include <reseal/format/table.h>
+#include <reseal/install/install.h>
+#include <reseal/slot/image.h>
+#include <reseal/trust/gate.h>
+
+#define PROVEN_SIZE ((INSTALL_WINDOWS_MAX + 7u) / 8u)
+
+/* One image of the release on its way to its slot. */
+typedef struct Part {
+        const Slot *slot;
+        bool wanted;                  /* not finished by an earlier run */
+        Table *table;
+        uint8_t proven[PROVEN_SIZE];  /* windows, by an earlier run */
+        Secret *key;                  /* luks2: the volume key, while the installation lasts */
+        uint32_t next_frame;          /* the next one that must come; n_frames when none is left */
+} Part;
+
+struct Installer {
+        InstallDevice device;
+        atomic_bool cancelled;
+
+        /* from OFFER on */
+        AcceptedRelease *release;
+        TpmState tpm;
+        InstallBooted booted;
+        InstallRecord record;         /* step 0: nothing durable yet */
+        Part parts[RS_IMAGES_MAX];
+        uint32_t n_parts;
+        InstallStep step;             /* the one that runs or ran last */
+        uint64_t done_bytes, total_bytes;
+
+        /* while frames are written */
+        int bitmap_fd;
+        int slot_fd;
+        SlotImage *image;
+        uint32_t image_part;          /* which part `image` is */
+};
+
+/* steps.c: runs one step of the table, tells on_step before and after, makes it durable in the record. */
+int run_step(Installer *i, InstallStep step, RsError *err);
+/* install.c */
+int part_open(Installer *i, uint32_t part, RsError *err);
+int part_finish(Installer *i, RsError *err);
+void part_close(Installer *i);
+void header_path(const Installer *i, uint32_t part, char ret[4096]);
+/* running.c */
+int read_booted(Installer *i, InstallBooted *ret, RsError *err);
+/* The running slot's entry in the boot state; STATE when the two contradict each other. */
+int running_state(Installer *i, const InstallBooted *booted, BootState *ret_state, const BootSlotState **ret_slot,
+                  RsError *err);

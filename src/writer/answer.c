@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * answer - what each request does, on the worker thread: writer_answer_x() is the other end of writer_call_x().
+ *
+ * Requests arrive parsed and permitted in their phase; what is judged here is what needs the device.  A failure goes back
+ * as FAIL.  Reason PROTOCOL is different: the request fits no honest peer, and the server ends the program for it.
+ *
+ * After a frame has failed, the frames that were on their way behind it and a FINISH get the same failure: `failed`
+ * stands until the next OFFER or ABORT.  It lives here, not with the phases, because this thread knows it first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
+#include <reseal/base/text.h>
+#include <reseal/ipc/ring.h>
+
+#include "journal.h"
+#include "worker.h"
+
+static int writer_answer_slots(Answerer *a, Work *w, RsError *err) {
+        _cleanup_(freep) WriterSlotInfo *slots = NULL;
+        uint32_t n;
+        int r;
+
+        slots = calloc(WRITER_SLOTS_MAX, sizeof(*slots));
+        if (!slots)
+                return rs_fail_oom(err);
+        r = install_slots(a->installer, slots, WRITER_SLOTS_MAX, &n, err);
+        if (r < 0)
+                return r;
+        writer_encode_slots(&w->answer, slots, n);
+        return 0;
+}
+
+static int writer_answer_state(Answerer *a, Work *w, RsError *err) {
+        WriterState state;
+        int r;
+
+        r = install_state(a->installer, &state, err);
+        if (r < 0)
+                return r;
+        writer_encode_state(&w->answer, &state);
+        return 0;
+}
+
+static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
+        char id[HEX_SIZE(32)], field[96];
+        WriterOffer offer;
+        int r;
+
+        a->failed = RS_ERROR_INIT;
+        a->finished = false;
+        a->ring = ring_free(a->ring);
+        r = install_offer(a->installer, SPAN(w->bytes, w->size), &offer, err);
+        if (r < 0)
+                return r;
+        w->tabled = install_tabled(a->installer);
+        writer_encode_offer(&w->answer, &offer);
+        hex_encode(SPAN_ARRAY(offer.bundle_id), id);
+        (void) snprintf(field, sizeof(field), "RESEAL_BUNDLE=%s", id);
+        journal_say(LOG_INFO, MESSAGE_WRITER_ACCEPTED, field, NULL, "release accepted for slot %s",
+                    offer.images[0].slot_name);
+        return 0;
+}
+
+/* The seals come first: bytes that can still change or shrink are not read at all. */
+static int read_table(int fd, size_t size, uint8_t **ret, RsError *err) {
+        const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+        _cleanup_(freep) uint8_t *data = NULL;
+        struct stat st;
+        int seals, r;
+
+        seals = fcntl(fd, F_GET_SEALS);
+        if (seals < 0 || (seals & wanted) != wanted)
+                return rs_fail(err, PROTOCOL, "TABLE: the descriptor is not a sealed memfd");
+        if (fstat(fd, &st) < 0)
+                return rs_fail_errno(err, errno, "TABLE");
+        if (st.st_size < 0 || (uint64_t) st.st_size != size)
+                return rs_fail(err, PROTOCOL, "TABLE: %lld bytes, announced %zu", (long long) st.st_size, size);
+        data = malloc(size);
+        if (!data)
+                return rs_fail_oom(err);
+        r = file_pread_all(fd, data, size, 0, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(data);
+        return 0;
+}
+
+static int writer_answer_table(Answerer *a, Work *w, RsError *err) {
+        _cleanup_(freep) WriterRange *ranges = NULL;
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        uint32_t next, n;
+        int r;
+
+        r = read_table(w->fd, w->size, &bytes, err);
+        closep(&w->fd);
+        w->fd = -EBADF;
+        if (r < 0)
+                return r;
+        ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
+        if (!ranges)
+                return rs_fail_oom(err);
+        r = install_table(a->installer, w->image, SPAN(bytes, w->size), &next, ranges, &n, err);
+        if (r < 0)
+                return r;
+        w->tabled = install_tabled(a->installer);
+        writer_encode_ranges(&w->answer, next, ranges, n);
+        return 0;
+}
+
+static int writer_answer_ring(Answerer *a, Work *w, RsError *err) {
+        int r;
+
+        a->ring = ring_free(a->ring);
+        r = ring_create(&a->ring, err);
+        if (r < 0)
+                return r;
+        w->fd = fcntl(ring_fd(a->ring), F_DUPFD_CLOEXEC, 3);
+        if (w->fd < 0)
+                return rs_fail_errno(err, errno, "ring");
+        writer_encode_ring(&w->answer);
+        return 0;
+}
+
+static int writer_answer_frame(Answerer *a, Work *w, RsError *err) {
+        const uint8_t *shared = NULL;
+        int r;
+
+        if (w->frame.ring_slot != WRITER_NO_RING_SLOT) {
+                if (!a->ring)
+                        return rs_fail(err, PROTOCOL, "FRAME with data before RING");
+                shared = ring_slot(a->ring, w->frame.ring_slot);
+        }
+        r = install_frame(a->installer, &w->frame, shared, err);
+        if (r < 0) {
+                a->failed = *err;
+                return r;
+        }
+        writer_encode_frame(&w->answer, w->frame.image, w->frame.frame);
+        return 0;
+}
+
+static int writer_answer_finish(Answerer *a, Work *w, RsError *err) {
+        char primary[WRITER_NAME_SIZE + 1], field[64];
+        int r;
+
+        r = install_finish(a->installer, primary, err);
+        a->ring = ring_free(a->ring);
+        if (r < 0) {
+                install_abort(a->installer);
+                return r;
+        }
+        a->finished = true;
+        writer_encode_name(&w->answer, primary);
+        (void) snprintf(field, sizeof(field), "RESEAL_SLOT=%s", primary);
+        journal_say(LOG_NOTICE, MESSAGE_WRITER_INSTALLED, field, NULL, "release installed, slot %s is tried next", primary);
+        return 0;
+}
+
+static int writer_answer_abort(Answerer *a, Work *w, RsError *err) {
+        a->failed = RS_ERROR_INIT;
+        if (a->finished) {
+                w->finished = true;
+                return rs_fail(err, STATE, "the installation is complete");
+        }
+        install_abort(a->installer);
+        a->ring = ring_free(a->ring);
+        return 0;
+}
+
+static int writer_answer_mark(Answerer *a, Work *w, RsError *err) {
+        static const char *const words[] = { [WRITER_MARK_GOOD] = "good", [WRITER_MARK_BAD] = "bad",
+                                             [WRITER_MARK_ACTIVE] = "active" };
+        char name[WRITER_NAME_SIZE + 1], field[64];
+        int r;
+
+        r = install_mark(a->installer, w->mark, w->name, name, err);
+        if (r < 0)
+                return r;
+        writer_encode_name(&w->answer, name);
+        (void) snprintf(field, sizeof(field), "RESEAL_SLOT=%s", name);
+        journal_say(LOG_NOTICE, MESSAGE_WRITER_MARKED, field, NULL, "slot %s marked %s", name, words[w->mark]);
+        return 0;
+}
+
+typedef struct AnswerEntry {
+        WriterMessage type;
+        int (*answer)(Answerer *a, Work *w, RsError *err);
+        bool after_failure;      /* still done when a frame has failed */
+} AnswerEntry;
+
+static const AnswerEntry entries[] = {
+        { WRITER_SLOTS, writer_answer_slots, true },   { WRITER_STATE, writer_answer_state, true },
+        { WRITER_OFFER, writer_answer_offer, true },   { WRITER_TABLE, writer_answer_table, true },
+        { WRITER_RING, writer_answer_ring, true },     { WRITER_FRAME, writer_answer_frame, false },
+        { WRITER_FINISH, writer_answer_finish, false }, { WRITER_ABORT, writer_answer_abort, true },
+        { WRITER_MARK, writer_answer_mark, true },
+};
+
+void writer_answer(Answerer *a, Work *w) {
+        RsError err = RS_ERROR_INIT;
+        int r = -ENOSYS;
+
+        for (size_t i = 0; i < ELEMENTSOF(entries); i++) {
+                if ((uint32_t) entries[i].type != w->type)
+                        continue;
+                if (!entries[i].after_failure && a->failed.reason != RS_REASON_NONE) {
+                        err = a->failed;
+                        r = -EIO;
+                        if (w->type == WRITER_FINISH)
+                                install_abort(a->installer);
+                } else
+                        r = entries[i].answer(a, w, &err);
+        }
+        if (r >= 0 && encoder_finish(&w->answer) < 0)
+                r = rs_fail_oom(&err);
+        if (r < 0 && err.reason == RS_REASON_NONE)
+                (void) rs_fail(&err, INTERNAL, "request %u failed without a reason", w->type);
+        w->error = err;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * config - one handler per section of writer.conf.
+ *
+ * Sections [tpm], [boot] and [slot NAME] belong to the rooms that use them.  The rest is here, in one table of strings,
+ * so that a key has one line.  Every key that decides about trust must be present; there is no default line, board or root.
+ */
+#include <string.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/config.h>
+#include <reseal/base/names.h>
+#include <reseal/format/limits.h>
+
+#include "config.h"
+
+typedef struct TextKey {
+        const char *section;
+        const char *key;
+        size_t offset;
+        bool is_path;
+} TextKey;
+
+static const TextKey text_keys[] = {
+        { "device", "line", offsetof(WriterConfig, line), false },
+        { "device", "compatible", offsetof(WriterConfig, compatible), false },
+        { "trust", "firmware-root", offsetof(WriterConfig, firmware_root), true },
+        { "paths", "state", offsetof(WriterConfig, state_dir), true },
+        { "paths", "booted", offsetof(WriterConfig, booted_path), true },
+        { "server", "client-user", offsetof(WriterConfig, client_user), false },
+};
+
+static int set_text(WriterConfig *c, const TextKey *key, const char *value, RsError *err) {
+        char **field = (char **) (void *) ((char *) c + key->offset);
+        int r;
+
+        r = key->is_path ? config_path(value, field, err) : config_string(value, field, err);
+        if (r < 0)
+                return r;
+        if (!key->is_path && strlen(*field) > RS_NAME_MAX)
+                return rs_fail(err, CONFIG, "%s: longer than %u characters", key->key, RS_NAME_MAX);
+        return 1;
+}
+
+static int on_key(void *userdata, const char *section, const char *key, const char *value, RsError *err) {
+        WriterConfig *c = userdata;
+
+        for (size_t i = 0; i < ELEMENTSOF(text_keys); i++)
+                if (strcmp(section, text_keys[i].section) == 0 && strcmp(key, text_keys[i].key) == 0)
+                        return set_text(c, &text_keys[i], value, err);
+        if (strcmp(section, "policy") == 0 && strcmp(key, "require-encryption") == 0)
+                return config_bool(value, &c->require_encryption, err) < 0 ? -EINVAL : 1;
+        if (strcmp(section, "server") == 0 && strcmp(key, "idle-exit") == 0)
+                return config_seconds(value, 86400, &c->idle_exit_usec, err) < 0 ? -EINVAL : 1;
+        if (strcmp(section, "tpm") == 0)
+                return tpm_config_set(&c->tpm, key, value, err);
+        if (strcmp(section, "boot") == 0)
+                return boot_config_set(&c->boot, key, value, err);
+        if (strncmp(section, "slot ", 5) == 0)
+                return slot_map_set(c->map, section + 5, key, value, err);
+        return 0;
+}
+
+static int set_default(char **field, const char *value) {
+        if (!*field)
+                *field = strdup(value);
+        return *field ? 0 : -ENOMEM;
+}
+
+static int check_config(WriterConfig *c, RsError *err) {
+        if (!c->line)
+                return rs_fail(err, CONFIG, "[device] line is missing");
+        if (!c->compatible)
+                return rs_fail(err, CONFIG, "[device] compatible is missing");
+        if (!c->firmware_root)
+                return rs_fail(err, CONFIG, "[trust] firmware-root is missing");
+        if (set_default(&c->state_dir, RS_PATH_STATE_WRITER) < 0 || set_default(&c->booted_path, RS_PATH_BOOTED) < 0 ||
+            set_default(&c->client_user, RS_USER_DAEMON) < 0)
+                return rs_fail_oom(err);
+        return slot_map_complete(c->map, err);
+}
+
+int writer_config_load(const char *path, WriterConfig *ret, RsError *err) {
+        _cleanup_(writer_config_done) WriterConfig c = { .require_encryption = true,
+                                                         .idle_exit_usec = 30u * 1000000u };
+        int r;
+
+        c.map = slot_map_new();
+        if (!c.map)
+                return rs_fail_oom(err);
+        r = config_read(path, on_key, &c, err);
+        if (r < 0)
+                return r;
+        r = check_config(&c, err);
+        if (r < 0)
+                return rs_context(err, "%s", path);
+        *ret = c;
+        memset(&c, 0, sizeof(c)); /* handed over */
+        return 0;
+}
+
+void writer_config_done(WriterConfig *c) {
+        free(c->line);
+        free(c->compatible);
+        free(c->firmware_root);
+        free(c->state_dir);
+        free(c->booted_path);
+        free(c->client_user);
+        tpm_config_done(&c->tpm);
+        boot_config_done(&c->boot);
+        c->map = slot_map_free(c->map);
+        memset(c, 0, sizeof(*c));
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * config - writer.conf as a value.
+ *
+ * Spec:     docs/man/writer.conf.5
+ * Trust:    root's file; nothing in it weakens the gate but [policy] require-encryption
+ * Owns:     a WriterConfig owns all it points to
+ * Units:    seconds where a key says so, microseconds in memory
+ * Errors:   CONFIG
+ * Context:  main thread, before the sandbox closes
+ * Programs: reseal-writer
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/boot/boot.h>
+#include <reseal/slot/map.h>
+#include <reseal/tpm/tpm.h>
+
+typedef struct WriterConfig {
+        char *line;
+        char *compatible;
+        char *firmware_root;
+        bool require_encryption;
+        char *state_dir;
+        char *booted_path;
+        char *client_user;          /* who may connect, beside root */
+        uint64_t idle_exit_usec;    /* when socket activated */
+        TpmConfig tpm;
+        BootConfig boot;
+        SlotMap *map;
+} WriterConfig;
+
+int writer_config_load(const char *path, WriterConfig *ret, RsError *err);
+void writer_config_done(WriterConfig *c);

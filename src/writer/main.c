@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * reseal-writer - the half of Reseal that decides.
+ *
+ *   user             reseal-writer; groups tss, reseal-slots, reseal-boot.  Never root.
+ *   capabilities     none, ever (NoNewPrivileges, empty bounding set)
+ *   descriptors      the listening socket (or one connection with --fd), the state directory, an eventfd, the loop's;
+ *                    slots and boot state only while they are used
+ *   hostile inputs   every byte from a connection: messages, descriptors, tables, ring contents; manifests and their
+ *                    certificates; the boot environment; what lies on a slot
+ *   trusted inputs   writer.conf, the firmware root, its own state directory, the TPM (through sessions salted to its SRK)
+ *   can never        reach a network, execute a program, open a file outside its list (Landlock), write the running slot,
+ *                    write a byte that nobody signed, name an unproven slot bootable
+ *
+ * Order of start: limits on itself, configuration, anchors, sandbox, worker, first connection.  What needs rights that
+ * the sandbox takes is done before it; what a client could influence comes after it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
+#include <reseal/base/names.h>
+#include <reseal/base/text.h>
+
+#include "config.h"
+#include "journal.h"
+#include "sandbox.h"
+#include "server.h"
+
+typedef struct Options {
+        const char *config_path;
+        int client_fd;          /* --fd: the connection of a test or a launcher */
+} Options;
+
+typedef struct Manager {
+        WriterConfig config;
+        TrustAnchors *anchors;
+        Secret *gate_auth;
+        Tpm *tpm;
+        Boot *boot;
+        int state_fd, wake_fd, listen_fd;
+        uid_t client_uid;
+        sd_event *loop;
+        Worker *worker;
+        Server *server;
+} Manager;
+
+/* -h, --version and bad words end here: *ret_exit >= 0. */
+static Options parse_options(int argc, char **argv, int *ret_exit) {
+        static const struct option known[] = {
+                { "config", required_argument, NULL, 'c' },
+                { "fd", required_argument, NULL, 'f' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'v' },
+                { 0 },
+        };
+        Options o = { .config_path = RS_PATH_CONF_WRITER, .client_fd = -EBADF };
+        uint64_t fd;
+        int c;
+
+        *ret_exit = -1;
+        while (*ret_exit < 0 && (c = getopt_long(argc, argv, "c:h", known, NULL)) >= 0) {
+                if (c == 'c')
+                        o.config_path = optarg;
+                else if (c == 'f' && text_to_u64(optarg, INT32_MAX, &fd) == 0)
+                        o.client_fd = (int) fd;
+                else if (c == 'h') {
+                        (void) printf("reseal-writer [--config FILE] [--fd N]\n\n"
+                                      "Started by reseal-writer.socket; see reseal-writer(8).\n"
+                                      "  -c, --config FILE  instead of %s\n"
+                                      "      --fd N         serve the connection on descriptor N and end with it\n"
+                                      "      --version      print the version\n",
+                                      RS_PATH_CONF_WRITER);
+                        *ret_exit = EXIT_SUCCESS;
+                } else if (c == 'v') {
+                        (void) printf("reseal-writer %s\n", RS_VERSION);
+                        *ret_exit = EXIT_SUCCESS;
+                } else
+                        *ret_exit = 2;
+        }
+        if (*ret_exit < 0 && optind < argc) {
+                (void) fprintf(stderr, "reseal-writer: %s: no such argument\n", argv[optind]);
+                *ret_exit = 2;
+        }
+        return o;
+}
+
+static int take_listen_fd(int *ret_fd, RsError *err) {
+        int n = sd_listen_fds(1);
+
+        if (n != 1)
+                return rs_fail(err, CONFIG, "started with %d sockets: start reseal-writer.socket, or use --fd", n);
+        if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
+                return rs_fail(err, CONFIG, "the socket is not a listening SOCK_SEQPACKET of AF_UNIX");
+        *ret_fd = SD_LISTEN_FDS_START;
+        return 0;
+}
+
+static int open_state(Manager *m, RsError *err) {
+        struct stat st;
+
+        m->state_fd = open(m->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (m->state_fd < 0)
+                return rs_fail_errno(err, errno, "%s", m->config.state_dir);
+        if (fstat(m->state_fd, &st) < 0)
+                return rs_fail_errno(err, errno, "%s", m->config.state_dir);
+        if (st.st_uid != geteuid() || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+                return rs_fail(err, CONFIG, "%s must belong to this user alone", m->config.state_dir);
+        return 0;
+}
+
+/* 68 hexadecimal digits and a line break, written by reseal-provision. */
+static int read_srk_name(Manager *m, uint8_t ret[TPM_NAME_SIZE], RsError *err) {
+        _cleanup_(freep) uint8_t *text = NULL;
+        size_t size;
+        int r;
+
+        r = file_read(m->state_fd, RS_FILE_SRK_NAME, 256, &text, &size, err);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return rs_fail(err, NOT_PROVISIONED, "%s/%s is missing", m->config.state_dir, RS_FILE_SRK_NAME);
+        text[strcspn((char *) text, "\n")] = '\0';
+        if (hex_decode((const char *) text, ret, TPM_NAME_SIZE) < 0)
+                return rs_fail(err, NOT_PROVISIONED, "%s is not the name of a key", RS_FILE_SRK_NAME);
+        return 0;
+}
+
+static int open_device(Manager *m, RsError *err) {
+        uint8_t srk_name[TPM_NAME_SIZE];
+        int r;
+
+        r = open_state(m, err);
+        if (r < 0)
+                return r;
+        r = anchors_load(m->config.firmware_root, &m->anchors, err);
+        if (r < 0)
+                return r;
+        r = file_read_secret(m->state_fd, RS_FILE_GATE_AUTH, 64, &m->gate_auth, err);
+        if (r == 0)
+                return rs_fail(err, NOT_PROVISIONED, "%s/%s is missing", m->config.state_dir, RS_FILE_GATE_AUTH);
+        if (r < 0)
+                return r;
+        r = read_srk_name(m, srk_name, err);
+        if (r < 0)
+                return r;
+        r = tpm_new(&m->config.tpm, srk_name, &m->tpm, err);
+        if (r < 0)
+                return r;
+        return boot_open(&m->config.boot, &m->boot, err);
+}
+
+static int start_worker(Manager *m, RsError *err) {
+        const InstallDevice device = {
+                .state_dir = m->config.state_dir,
+                .state_fd = m->state_fd,
+                .booted_path = m->config.booted_path,
+                .map = m->config.map,
+                .boot = m->boot,
+                .tpm = m->tpm,
+                .gate_auth = m->gate_auth,
+                .firmware_root = m->anchors,
+                .line = m->config.line,
+                .compatible = m->config.compatible,
+                .require_encryption = m->config.require_encryption,
+        };
+
+        m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (m->wake_fd < 0)
+                return rs_fail_errno(err, errno, "eventfd");
+        return worker_start(&device, m->wake_fd, &m->worker, err);
+}
+
+static int start_server(Manager *m, int client_fd, RsError *err) {
+        ServerSpec spec = {
+                .loop = m->loop,
+                .worker = m->worker,
+                .wake_fd = m->wake_fd,
+                .listen_fd = TAKE_FD(m->listen_fd),
+                .client_fd = client_fd,
+                .client_uid = m->client_uid,
+                .idle_exit_usec = m->config.idle_exit_usec,
+                .line = m->config.line,
+                .require_encryption = m->config.require_encryption,
+        };
+
+        return server_new(&spec, &m->server, err);
+}
+
+/* Who may connect: the user of the configuration, or with --fd whoever this process is. */
+static int find_client_uid(Manager *m, int client_fd, RsError *err) {
+        const struct passwd *user;
+
+        m->client_uid = geteuid();
+        if (client_fd >= 0)
+                return 0;
+        user = getpwnam(m->config.client_user);
+        if (!user)
+                return rs_fail(err, CONFIG, "there is no user %s", m->config.client_user);
+        m->client_uid = user->pw_uid;
+        return 0;
+}
+
+static int start_loop(Manager *m, RsError *err) {
+        sigset_t ends;
+        int r;
+
+        (void) sigemptyset(&ends);
+        (void) sigaddset(&ends, SIGTERM);
+        (void) sigaddset(&ends, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &ends, NULL) < 0)
+                return rs_fail_errno(err, errno, "signals");
+        r = sd_event_new(&m->loop);
+        if (r >= 0)
+                r = sd_event_add_signal(m->loop, NULL, SIGTERM, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(m->loop, NULL, SIGINT, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_set_watchdog(m->loop, 1);
+        return r < 0 ? rs_fail_errno(err, -r, "event loop") : 0;
+}
+
+static int start(Manager *m, const Options *o, RsError *err) {
+        int r;
+
+        r = sandbox_early(err);
+        if (r < 0)
+                return r;
+        if (o->client_fd < 0) {
+                r = take_listen_fd(&m->listen_fd, err);
+                if (r < 0)
+                        return r;
+        }
+        r = writer_config_load(o->config_path, &m->config, err);
+        if (r < 0)
+                return r;
+        r = find_client_uid(m, o->client_fd, err);
+        if (r < 0)
+                return r;
+        r = open_device(m, err);
+        if (r < 0)
+                return r;
+        r = start_loop(m, err);
+        if (r < 0)
+                return r;
+        r = sandbox_close(&m->config, err);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                journal_say(LOG_WARNING, MESSAGE_WRITER_SANDBOX, "RESEAL_SANDBOX=seccomp", NULL,
+                            "ignoring that this kernel has no Landlock: sandbox=seccomp");
+        r = start_worker(m, err);
+        if (r < 0)
+                return r;
+        return start_server(m, o->client_fd, err);
+}
+
+static void stop(Manager *m) {
+        (void) sd_notify(0, "STOPPING=1");
+        (void) server_free(m->server);
+        (void) worker_stop(m->worker);
+        (void) sd_event_unref(m->loop);
+        (void) boot_close(m->boot);
+        (void) tpm_free(m->tpm);
+        (void) secret_free(m->gate_auth);
+        (void) anchors_free(m->anchors);
+        closep(&m->listen_fd);
+        closep(&m->wake_fd);
+        closep(&m->state_fd);
+        writer_config_done(&m->config);
+}
+
+int main(int argc, char **argv) {
+        Manager m = { .state_fd = -EBADF, .wake_fd = -EBADF, .listen_fd = -EBADF };
+        RsError err = RS_ERROR_INIT;
+        Options options;
+        int r, status;
+
+        options = parse_options(argc, argv, &status);
+        if (status >= 0)
+                return status;
+        journal_init();
+        (void) umask(0077);
+        r = start(&m, &options, &err);
+        if (r >= 0) {
+                (void) sd_notify(0, "READY=1");
+                r = sd_event_loop(m.loop);
+                status = r < 0 ? EXIT_FAILURE : r;
+        } else {
+                journal_say(LOG_ERR, MESSAGE_WRITER_REFUSED, NULL, &err, "cannot start");
+                status = EXIT_FAILURE;
+        }
+        stop(&m);
+        return status;
+}

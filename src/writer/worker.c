@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * worker - two queues, one mutex, one thread.
+ *
+ * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main loop
+ * only moves datagrams.  No state is shared but the queues and the cancel flag of the Installer.  Order is what makes a
+ * client's disappearance safe: its ABORT is queued behind its last frame and before the next client's OFFER.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <syslog.h>
+#include <time.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/ipc/ring.h>
+
+#include "journal.h"
+#include "worker.h"
+
+#define PROGRESS_PER_SECOND 10u
+
+typedef struct Queue {
+        Work *first;
+        Work *last;
+} Queue;
+
+struct Worker {
+        pthread_t thread;
+        pthread_mutex_t mutex;
+        pthread_cond_t more;
+        Queue todo, done;
+        bool stop;
+        int wake_fd;
+        Answerer answerer;
+        /* of the worker thread */
+        uint64_t client;         /* whose request runs: progress goes there */
+        time_t second;
+        uint32_t n_progress;     /* sent in this second */
+};
+
+static void push(Queue *q, Work *w) {
+        w->next = NULL;
+        if (q->last)
+                q->last->next = w;
+        else
+                q->first = w;
+        q->last = w;
+}
+
+static Work *pop(Queue *q) {
+        Work *w = q->first;
+
+        if (!w)
+                return NULL;
+        q->first = w->next;
+        if (!q->first)
+                q->last = NULL;
+        w->next = NULL;
+        return w;
+}
+
+Work *work_new(uint32_t type, uint64_t client, uint32_t sequence) {
+        Work *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return NULL;
+        w->type = type;
+        w->client = client;
+        w->sequence = sequence;
+        w->fd = -EBADF;
+        return w;
+}
+
+Work *work_free(Work *w) {
+        if (!w)
+                return NULL;
+        free(w->bytes);
+        closep(&w->fd);
+        encoder_done(&w->answer);
+        free(w);
+        return NULL;
+}
+
+static void give_back(Worker *w, Work *work) {
+        const uint64_t one = 1;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        push(&w->done, work);
+        (void) pthread_mutex_unlock(&w->mutex);
+        if (write(w->wake_fd, &one, sizeof(one)) < 0) {
+                /* EAGAIN: the counter is full, the main loop has been woken long ago */
+        }
+}
+
+/* At most 10 per second: a frame or a step that comes too early is not told, the next one will be. */
+static void on_progress(void *userdata, const WriterProgress *progress) {
+        Worker *w = userdata;
+        struct timespec now;
+        Work *event;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec != w->second) {
+                w->second = now.tv_sec;
+                w->n_progress = 0;
+        }
+        if (w->client == 0 || w->n_progress >= PROGRESS_PER_SECOND)
+                return;
+        /* Spread over the second, so that the end of a second is not silent. */
+        if ((uint64_t) now.tv_nsec * PROGRESS_PER_SECOND < (uint64_t) w->n_progress * 1000000000u)
+                return;
+        event = work_new(WRITER_EVENT_PROGRESS, w->client, 0);
+        if (!event)
+                return;
+        w->n_progress++;
+        writer_encode_progress(&event->answer, progress);
+        give_back(w, event);
+}
+
+static void on_step(void *userdata, InstallStep step, bool done) {
+        WriterProgress progress = { .step = (uint32_t) step };
+        char field[64];
+
+        if (done)
+                return;
+        (void) snprintf(field, sizeof(field), "RESEAL_STEP=%s", install_step_to_string(step));
+        journal_say(LOG_INFO, MESSAGE_WRITER_STEP, field, NULL, "step %s", install_step_to_string(step));
+        if (step != INSTALL_W0_GATE && step != INSTALL_W4_FRAMES)
+                on_progress(userdata, &progress);
+}
+
+static void *run(void *userdata) {
+        Worker *w = userdata;
+
+        for (;;) {
+                Work *work;
+
+                (void) pthread_mutex_lock(&w->mutex);
+                while (!w->todo.first && !w->stop)
+                        (void) pthread_cond_wait(&w->more, &w->mutex);
+                work = w->stop ? NULL : pop(&w->todo);
+                (void) pthread_mutex_unlock(&w->mutex);
+                if (!work)
+                        return NULL;
+                w->client = work->client;
+                writer_answer(&w->answerer, work);
+                give_back(w, work);
+        }
+}
+
+static int start_thread(Worker *w, RsError *err) {
+        sigset_t all, before;
+        int r;
+
+        /* Signals are the main loop's. */
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = pthread_create(&w->thread, NULL, run, w);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return r != 0 ? rs_fail_errno(err, r, "worker thread") : 0;
+}
+
+int worker_start(const InstallDevice *device, int wake_fd, Worker **ret, RsError *err) {
+        InstallDevice own = *device;
+        Worker *w;
+        int r;
+
+        w = calloc(1, sizeof(*w));
+        if (!w)
+                return rs_fail_oom(err);
+        own.on_step = on_step;
+        own.on_progress = on_progress;
+        own.userdata = w;
+        w->wake_fd = wake_fd;
+        (void) pthread_mutex_init(&w->mutex, NULL);
+        (void) pthread_cond_init(&w->more, NULL);
+        r = install_new(&own, &w->answerer.installer, err);
+        if (r == 0)
+                r = start_thread(w, err);
+        if (r < 0) {
+                (void) install_free(w->answerer.installer);
+                free(w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
+Worker *worker_stop(Worker *w) {
+        Work *work;
+
+        if (!w)
+                return NULL;
+        install_cancel(w->answerer.installer);
+        (void) pthread_mutex_lock(&w->mutex);
+        w->stop = true;
+        (void) pthread_cond_signal(&w->more);
+        (void) pthread_mutex_unlock(&w->mutex);
+        (void) pthread_join(w->thread, NULL);
+        while ((work = pop(&w->todo)) || (work = pop(&w->done)))
+                (void) work_free(work);
+        (void) install_free(w->answerer.installer);
+        (void) ring_free(w->answerer.ring);
+        (void) pthread_cond_destroy(&w->more);
+        (void) pthread_mutex_destroy(&w->mutex);
+        free(w);
+        return NULL;
+}
+
+void worker_post(Worker *w, Work *work) {
+        (void) pthread_mutex_lock(&w->mutex);
+        push(&w->todo, work);
+        (void) pthread_cond_signal(&w->more);
+        (void) pthread_mutex_unlock(&w->mutex);
+}
+
+Work *worker_take(Worker *w) {
+        Work *work;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        work = pop(&w->done);
+        (void) pthread_mutex_unlock(&w->mutex);
+        return work;
+}
+
+void worker_cancel(Worker *w) {
+        install_cancel(w->answerer.installer);
+}

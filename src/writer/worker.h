@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * worker - the one thread that hashes, encrypts, writes and talks to the TPM, and the queue to it.
+ *
+ * Spec:     DESIGN.md 3; docs/protocol-writer.md
+ * Trust:    work carries parsed requests; ring bytes are still the peer's and copied before they are judged
+ * Owns:     a Worker owns its thread, its Installer and the ring; a Work belongs to whoever holds it
+ * Units:    none
+ * Errors:   an answer's failure is in the Work
+ * Context:  worker_post, worker_take, worker_cancel on the main thread; the answers on the worker thread
+ * Programs: reseal-writer
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/base/span.h>
+#include <reseal/install/install.h>
+#include <reseal/ipc/writer-proto.h>
+
+typedef struct Worker Worker;
+
+typedef struct Work {
+        struct Work *next;
+        uint64_t client;         /* 0: nobody waits for an answer */
+        uint32_t type;           /* WriterMessage of the request, or WRITER_EVENT_PROGRESS on the way back */
+        uint32_t sequence;
+        /* request */
+        uint8_t *bytes;          /* OFFER: the signed manifest, owned */
+        size_t size;
+        int fd;                  /* TABLE: as received; RING: of the answer; owned */
+        uint32_t image;
+        WriterFrame frame;
+        WriterMark mark;
+        char name[WRITER_NAME_SIZE + 1];
+        /* answer */
+        RsError error;           /* reason NONE: succeeded */
+        Encoder answer;
+        bool tabled;             /* after OFFER, TABLE: nothing is missing before frames */
+        bool finished;           /* ABORT came after W7 */
+} Work;
+
+Work *work_new(uint32_t type, uint64_t client, uint32_t sequence);   /* NULL for want of memory */
+Work *work_free(Work *w);
+RS_DEFINE_CLEANUP(Work, work_free)
+
+/* device is copied; its on_step, on_progress and userdata are the worker's own. wake_fd: an eventfd, borrowed. */
+int worker_start(const InstallDevice *device, int wake_fd, Worker **ret, RsError *err);
+/* Finishes what runs, lets go of the target and joins the thread. */
+Worker *worker_stop(Worker *w);
+RS_DEFINE_CLEANUP(Worker, worker_stop)
+
+void worker_post(Worker *w, Work *work /* taken */);
+Work *worker_take(Worker *w);    /* next finished one, NULL when there is none */
+void worker_cancel(Worker *w);   /* see install_cancel */
+
+/* answer.c: fills error and answer of the work. */
+typedef struct Answerer {
+        Installer *installer;
+        struct Ring *ring;
+        RsError failed;          /* a frame failed: so does what was sent behind it */
+        bool finished;           /* the last installation passed W8 */
+} Answerer;
+void writer_answer(Answerer *a, Work *w);

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One installation through the engine, on swtpm, slots as files and a real GRUB environment (DESIGN.md 8, I0 to I5). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <reseal/base/cleanup.h>
+
+#include "device.h"
+
+#define ROOTFS ((uint64_t) 18 << 20)
+
+typedef struct World {
+        TestDevice d;
+        TestRelease one;
+        TestEngine e;
+        uint8_t running[32];
+        unsigned steps[_INSTALL_STEP_MAX];
+} World;
+
+static void on_step(void *userdata, InstallStep step, bool done) {
+        World *w = userdata;
+
+        w->steps[step] += done ? 1 : 0;
+}
+
+static int setup(void **state) {
+        World *w = calloc(1, sizeof(*w));
+
+        test_device_make(&w->d, ROOTFS);
+        test_release_make(&w->one, 1, 1, ROOTFS);
+        test_sha256_of_file(w->d.slot_path[0], w->running);
+        test_engine_open(&w->e, &w->d, on_step, w);
+        *state = w;
+        return 0;
+}
+
+static int teardown(void **state) {
+        World *w = *state;
+
+        test_engine_close(&w->e);
+        test_release_done(&w->one);
+        test_device_done(&w->d);
+        free(w);
+        return 0;
+}
+
+static BootState boot_state(World *w) {
+        RsError err = RS_ERROR_INIT;
+        BootState s;
+
+        assert_int_equal(boot_read(w->e.boot, &s, &err), 0);
+        return s;
+}
+
+static TpmState tpm_state(World *w) {
+        RsError err = RS_ERROR_INIT;
+        TpmState s;
+
+        assert_int_equal(tpm_state_read(w->e.tpm, &s, &err), 0);
+        return s;
+}
+
+static void install(World *w, const TestRelease *r) {
+        RsError err = RS_ERROR_INIT;
+
+        if (test_engine_install(&w->e, r, &err) < 0)
+                fail_msg("%s: %s (%s)", rs_reason_name(err.reason), err.text, err.origin);
+}
+
+static void assert_refused(World *w, const TestRelease *r, RsReason reason) {
+        RsError err = RS_ERROR_INIT;
+
+        assert_true(test_engine_install(&w->e, r, &err) < 0);
+        if (err.reason != reason)
+                fail_msg("%s: %s (%s)", rs_reason_name(err.reason), err.text, err.origin);
+}
+
+static void assert_running_untouched(World *w) {
+        uint8_t now[32];
+
+        test_sha256_of_file(w->d.slot_path[0], now);
+        assert_memory_equal(now, w->running, 32);
+}
+
+static void reboot_into(World *w, const char *slot, const TestRelease *r) {
+        test_engine_close(&w->e);
+        test_device_boot(&w->d, slot, r ? r->bundle_id : NULL);
+        test_engine_open(&w->e, &w->d, on_step, w);
+}
+
+static void a_release_lands_is_tried_and_marked_good(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        WriterSlotInfo slots[8];
+        char name[33];
+        uint32_t n;
+
+        install(w, &w->one);
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+        assert_running_untouched(w);
+        assert_string_equal(boot_state(w).primary, "B");
+        assert_int_equal(boot_state(w).slots[1].tries_left, 3);
+        assert_false(boot_state(w).slots[1].good);
+        assert_int_equal(tpm_state(w).record.release, 1);
+        for (int step = INSTALL_W1_RECORD; step <= INSTALL_W8_TRY; step++)
+                assert_int_equal(w->steps[step], 1 + (step == INSTALL_W2_UNBOOTABLE)); /* W2 again at FINISH */
+        assert_int_equal(install_slots(w->e.installer, slots, 8, &n, &err), 0);
+        assert_int_equal(n, 4);
+        assert_true(slots[0].running && !slots[1].running && slots[1].primary);
+        assert_int_equal(slots[1].release, 1);
+        assert_string_equal(slots[1].version, "1.1");
+        assert_false(slots[1].busy);
+
+        /* W9, W10, W11: epoch 1 is above the factory's 0 */
+        reboot_into(w, "B", &w->one);
+        assert_refused(w, &w->one, RS_REASON_TRIAL_PENDING);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_string_equal(name, "B");
+        assert_true(boot_state(w).slots[1].good);
+        assert_false(boot_state(w).slots[0].bootable);
+        assert_int_equal(tpm_state(w).record.floor_epoch, 1);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "rootfs.b", name, &err), 0);
+        assert_true(test_slot_b_holds(&w->d, &w->one)); /* its own floor does not shut it out */
+}
+
+static void the_floor_rises_once_and_shuts_the_older_slot_out(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        uint64_t floor = tpm_state(w).floor;
+        char name[33];
+
+        install(w, &w->one);
+        assert_int_equal(tpm_state(w).floor, floor); /* not before it is marked good */
+        reboot_into(w, "B", &w->one);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(tpm_state(w).floor, floor + 1);
+        assert_int_equal(install_converge(w->e.installer, &err), 0);
+        assert_int_equal(tpm_state(w).floor, floor + 1);
+        assert_true(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "A", name, &err) < 0);
+}
+
+static void an_aborted_installation_resumes_with_what_is_proven(void **state) {
+        _cleanup_(freep) WriterRange *ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        WriterOffer offer;
+        uint32_t next, n;
+
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        for (uint32_t i = 0; i < 2; i++)
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
+                                               &err), 0);
+        for (uint32_t f = 0; f < 18; f++) { /* the first window has 16 frames; its proof arrives a little later */
+                WriterFrame request = { .frame = f };
+                const uint8_t *data;
+                bool has_data = test_frame(&w->one, 0, f, &data, &request.size);
+
+                assert_int_equal(install_frame(w->e.installer, &request, has_data ? data : NULL, &err), 0);
+        }
+        install_abort(w->e.installer);
+        assert_false(boot_state(w).slots[1].bootable);
+        reboot_into(w, "A", NULL);
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(install_table(w->e.installer, 0, encoder_view(&w->one.images[0].encoded), &next, ranges, &n, &err), 0);
+        assert_true(n <= 1);
+        if (n == 1)
+                assert_int_equal(ranges[0].count % 16, 0);
+        memset(w->steps, 0, sizeof(w->steps));
+        install(w, &w->one);
+        assert_int_equal(w->steps[INSTALL_W1_RECORD], 0); /* the same volume key */
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+        assert_running_untouched(w);
+}
+
+static void another_release_replaces_an_open_record(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        TestRelease two;
+        WriterOffer offer;
+        WriterRange ranges[4];
+        uint32_t next, n;
+        WriterFrame f = { 0 };
+        const uint8_t *data;
+
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        for (uint32_t i = 0; i < 2; i++)
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
+                                               &err), 0);
+        (void) test_frame(&w->one, 0, 0, &data, &f.size);
+        assert_int_equal(install_frame(w->e.installer, &f, data, &err), 0);
+        install_abort(w->e.installer);
+        test_release_make(&two, 2, 1, ROOTFS);
+        install(w, &two);
+        assert_true(test_slot_b_holds(&w->d, &two));
+        assert_refused(w, &w->one, RS_REASON_ROLLBACK);
+        test_release_done(&two);
+}
+
+/* I3: a source that offers a valid release and stalls, or sends rubbish first, has cost nothing. */
+static void before_the_first_verified_frame_the_target_is_as_it_was(void **state) {
+        _cleanup_(freep) uint8_t *rubbish = calloc(1, RS_FRAME_SIZE_MAX);
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        uint8_t before[32], after[32];
+        WriterOffer offer;
+        WriterRange ranges[4];
+        uint32_t next, n;
+        WriterFrame f = { .size = RS_FRAME_SIZE_MAX };
+
+        assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
+        test_sha256_of_file(w->d.slot_path[1], before);
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        for (uint32_t i = 0; i < 2; i++)
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
+                                               &err), 0);
+        assert_true(install_frame(w->e.installer, &f, rubbish, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CHUNK_DIGEST);
+        install_abort(w->e.installer);
+        test_sha256_of_file(w->d.slot_path[1], after);
+        assert_memory_equal(before, after, 32);
+        assert_true(boot_state(w).slots[1].good);
+}
+
+static void tables_that_are_not_the_signed_ones_are_refused(void **state) {
+        World *w = *state;
+        Encoder *e = &w->one.images[0].encoded;
+        RsError err = RS_ERROR_INIT;
+        WriterRange ranges[4];
+        WriterOffer offer;
+        uint32_t next, n;
+
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        e->data[e->size - 1] ^= 1;
+        assert_true(install_table(w->e.installer, 0, encoder_view(e), &next, ranges, &n, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TABLE_DIGEST);
+        e->data[e->size - 1] ^= 1;
+        err = RS_ERROR_INIT;
+        assert_true(install_table(w->e.installer, 0, SPAN(e->data, e->size - 1), &next, ranges, &n, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TABLE_DIGEST);
+        err = RS_ERROR_INIT;
+        assert_true(install_table(w->e.installer, 2, encoder_view(e), &next, ranges, &n, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_PROTOCOL);
+}
+
+static void a_signed_root_that_the_table_does_not_lead_to_is_refused(void **state) {
+        World *w = *state;
+        TestRelease r;
+
+        test_release_begin(&r, 1, 1, ROOTFS);
+        r.manifest->images[0].root[0] ^= 1;
+        test_release_sign(&r, "firmware/signer");
+        assert_refused(w, &r, RS_REASON_ROOT);
+        test_release_done(&r);
+}
+
+static void releases_for_others_are_refused_before_anything_is_touched(void **state) {
+        static const struct {
+                const char *what;
+                RsReason reason;
+        } cases[] = { { "line", RS_REASON_LINE },     { "board", RS_REASON_COMPATIBLE }, { "class", RS_REASON_SLOT_CLASS },
+                      { "clear", RS_REASON_POLICY },  { "size", RS_REASON_SIZE },        { "signer", RS_REASON_PURPOSE } };
+        World *w = *state;
+        uint8_t before[32], after[32];
+
+        test_sha256_of_file(w->d.slot_path[1], before);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                TestRelease r;
+
+                test_release_begin(&r, 1, 1, ROOTFS);
+                if (strcmp(cases[i].what, "line") == 0)
+                        r.manifest->line[0] = 'x';
+                else if (strcmp(cases[i].what, "board") == 0)
+                        r.manifest->compatible[0][0] = 'x';
+                else if (strcmp(cases[i].what, "class") == 0)
+                        (void) strcpy(r.manifest->images[1].class_name, "dsp");
+                else if (strcmp(cases[i].what, "clear") == 0)
+                        r.manifest->confidential = false;
+                else if (strcmp(cases[i].what, "size") == 0) {
+                        test_release_done(&r);
+                        test_release_begin(&r, 1, 1, ROOTFS + ((uint64_t) 4 << 20));
+                }
+                test_release_sign(&r, strcmp(cases[i].what, "signer") == 0 ? "bad/signer-purpose" : "firmware/signer");
+                assert_refused(w, &r, cases[i].reason);
+                test_release_done(&r);
+        }
+        test_sha256_of_file(w->d.slot_path[1], after);
+        assert_memory_equal(before, after, 32);
+        assert_running_untouched(w);
+}
+
+static void without_knowing_the_running_slot_nothing_is_installed(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        char name[33];
+
+        assert_int_equal(unlink(w->d.booted), 0);
+        assert_refused(w, &w->one, RS_REASON_STATE);
+        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "A", name, &err) < 0);
+        test_device_boot(&w->d, "C", NULL); /* the bootloader knows no such slot */
+        assert_refused(w, &w->one, RS_REASON_STATE);
+}
+
+static void only_the_running_slot_is_marked_good(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        char name[33];
+
+        install(w, &w->one);
+        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "B", name, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_STATE);
+        assert_false(boot_state(w).slots[1].good);
+        err = RS_ERROR_INIT;
+        assert_true(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &err) < 0); /* not good yet */
+        err = RS_ERROR_INIT;
+        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "nosuch", name, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_INVALID);
+        err = RS_ERROR_INIT;
+        assert_true(install_mark(w->e.installer, WRITER_MARK_BAD, "A", name, &err) < 0); /* the last good one */
+        assert_int_equal(err.reason, RS_REASON_STATE);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_BAD, "rootfs.b", name, &(RsError){ 0 }), 0);
+        assert_false(boot_state(w).slots[1].bootable);
+}
+
+static void a_slot_that_runs_another_release_than_installed_is_not_marked(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        uint8_t other[32] = { 1 };
+        char name[33];
+
+        install(w, &w->one);
+        test_device_boot(&w->d, "B", other);
+        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_STATE);
+}
+
+static void a_cancelled_finish_stops_before_the_release_is_accepted(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        WriterOffer offer;
+        WriterRange ranges[4];
+        uint32_t next, n;
+        char primary[33];
+
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        for (uint32_t i = 0; i < 2; i++)
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
+                                               &err), 0);
+        for (uint32_t i = 0; i < 2; i++)
+                for (uint32_t f = 0; f < w->one.images[i].table->n_frames; f++) {
+                        WriterFrame request = { .image = i, .frame = f };
+                        const uint8_t *data;
+                        bool has_data = test_frame(&w->one, i, f, &data, &request.size);
+
+                        assert_int_equal(install_frame(w->e.installer, &request, has_data ? data : NULL, &err), 0);
+                }
+        install_cancel(w->e.installer);
+        assert_true(install_finish(w->e.installer, primary, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CANCELLED);
+        assert_true(tpm_state(w).record.empty);
+        assert_false(boot_state(w).slots[1].bootable);
+        install(w, &w->one);
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+}
+
+/* I5: a bit that lies (a medium that lost a window) is found at W5 and the next attempt starts afresh. */
+static void a_window_that_was_lost_behind_its_bit_is_found(void **state) {
+        _cleanup_(freep) uint8_t *junk = calloc(1, 1u << 20);
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        InstallRecord record;
+        int bitmap, fd;
+
+        /* an installation that is cut right before W6 */
+        {
+                WriterOffer offer;
+                WriterRange ranges[4];
+                uint32_t next, n;
+
+                assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+                for (uint32_t i = 0; i < 2; i++)
+                        assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next,
+                                                       ranges, &n, &err), 0);
+                for (uint32_t f = 0; f < 3; f++) {
+                        WriterFrame request = { .frame = f };
+                        const uint8_t *data;
+                        bool has_data = test_frame(&w->one, 0, f, &data, &request.size);
+
+                        assert_int_equal(install_frame(w->e.installer, &request, has_data ? data : NULL, &err), 0);
+                }
+                install_abort(w->e.installer);
+        }
+        assert_int_equal(install_record_load(w->e.state_fd, &record, &err), 1);
+        assert_int_equal(install_bitmap_open(w->e.state_fd, &record, &bitmap, &err), 1);
+        assert_int_equal(install_bitmap_set(bitmap, &record, 0, 0, &err), 0); /* which never was proven */
+        closep(&bitmap);
+        fd = open(w->d.slot_path[1], O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, junk, 1u << 20, (4 << 20) + (9 << 20)), 1 << 20);
+        closep(&fd);
+        assert_refused(w, &w->one, RS_REASON_READ_BACK);
+        install_abort(w->e.installer);
+        assert_false(boot_state(w).slots[1].bootable);
+        assert_true(tpm_state(w).record.empty);
+        install(w, &w->one);
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(a_release_lands_is_tried_and_marked_good, setup, teardown),
+                cmocka_unit_test_setup_teardown(the_floor_rises_once_and_shuts_the_older_slot_out, setup, teardown),
+                cmocka_unit_test_setup_teardown(an_aborted_installation_resumes_with_what_is_proven, setup, teardown),
+                cmocka_unit_test_setup_teardown(another_release_replaces_an_open_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(before_the_first_verified_frame_the_target_is_as_it_was, setup, teardown),
+                cmocka_unit_test_setup_teardown(tables_that_are_not_the_signed_ones_are_refused, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_signed_root_that_the_table_does_not_lead_to_is_refused, setup, teardown),
+                cmocka_unit_test_setup_teardown(releases_for_others_are_refused_before_anything_is_touched, setup, teardown),
+                cmocka_unit_test_setup_teardown(without_knowing_the_running_slot_nothing_is_installed, setup, teardown),
+                cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_slot_that_runs_another_release_than_installed_is_not_marked, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_cancelled_finish_stops_before_the_release_is_accepted, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_window_that_was_lost_behind_its_bit_is_found, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, test_pki_setup, test_pki_teardown);
+}
