@@ -121,7 +121,8 @@ const char *job_action_to_string(JobAction action) {
 }
 
 void job_machine_print(FILE *to) {
-        fputs("// printed from the table in src/job/machine.c; tests/unit/job/test-machine.c compares\n"
+        fputs("// SPDX-License-Identifier: LGPL-2.1-or-later\n"
+              "// printed from the table in src/job/machine.c; tests/unit/job/test-machine.c compares\n"
               "digraph job {\n        rankdir=LR;\n", to);
         for (int i = 0; i < _JOB_STATE_MAX; i++)
                 fprintf(to, "        %s%s;\n", STATES[i], job_state_is_final((JobState) i) ? " [shape=doublecircle]" : "");

@@ -38,7 +38,8 @@ static void on_alarm(union sigval v) {
 
 static void cancel_after(unsigned long ms) {
         struct sigevent e = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = on_alarm };
-        struct itimerspec t = { .it_value = { .tv_sec = (time_t) (ms / 1000), .tv_nsec = (long) (ms % 1000) * 1000000 } };
+        struct itimerspec t = { .it_value = { .tv_sec = (time_t) (ms / 1000),
+                                              .tv_nsec = (long) (ms % 1000) * 1000000 } };
         timer_t timer;
 
         if (timer_create(CLOCK_MONOTONIC, &e, &timer) == 0)

@@ -167,10 +167,12 @@ static void make_digests(Fixture *x) {
         memset(m->salt, 0x5a, sizeof(m->salt));
         assert_int_equal(hashtree_new(SPAN_ARRAY(m->salt), &tree, &err), 0);
         for (uint32_t c = 0; c < x->table->n_chunks; c++)
-                assert_int_equal(hashtree_chunk(tree, SPAN(x->image + (size_t) c * RS_CHUNK_SIZE, image_chunk_size(IMAGE_SIZE, c)),
+                assert_int_equal(hashtree_chunk(tree,
+                                                SPAN(x->image + (size_t) c * RS_CHUNK_SIZE,
+                                                     image_chunk_size(IMAGE_SIZE, c)),
                                                 x->table->chunk_digests[c], NULL, &err), 0);
-        assert_int_equal(hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) x->table->chunk_digests, x->table->n_chunks,
-                                       m->root, &err), 0);
+        assert_int_equal(hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) x->table->chunk_digests,
+                                       x->table->n_chunks, m->root, &err), 0);
         strcpy(m->class_name, "rootfs");
         m->size = IMAGE_SIZE;
         m->n_chunks = x->table->n_chunks;
@@ -217,7 +219,8 @@ static void pack(Fixture *x) {
                 if (sealed) {
                         bundle_frame_nonce(f, nonce);
                         bundle_frame_aad(x->spec.bundle_id, 0, f, size, aad);
-                        assert_int_equal(aead_seal(fa, nonce, SPAN_ARRAY(aad), SPAN(x->payloads[f], size), to, &err), 0);
+                        assert_int_equal(aead_seal(fa, nonce, SPAN_ARRAY(aad), SPAN(x->payloads[f], size), to, &err),
+                                         0);
                         to += size + RS_TAG_SIZE;
                 } else {
                         memcpy(to, x->payloads[f], size);
@@ -334,9 +337,11 @@ static void flipped_byte_of_any_frame_is_refused(void **state) {
                         Fixture x;
                         setup(&x, sealed);
                         if (x.table->frames[f].payload_size) {
-                                x.source.bytes[x.header.frames[0].offset + table_frame_offset(x.table, sealed, f) + 5] ^= 1;
-                                assert_int_equal(write_image(&x, NULL, 0), sealed ? RS_REASON_DECRYPT : RS_REASON_FRAME_DIGEST);
-                                assert_true(x.peer.n_frames <= f); /* nothing behind it, and not it, reached the writer */
+                                uint64_t at = x.header.frames[0].offset + table_frame_offset(x.table, sealed, f);
+                                x.source.bytes[at + 5] ^= 1;
+                                assert_int_equal(write_image(&x, NULL, 0),
+                                                 sealed ? RS_REASON_DECRYPT : RS_REASON_FRAME_DIGEST);
+                                assert_true(x.peer.n_frames <= f); /* neither it nor a later one got through */
                         }
                         teardown(&x);
                 }

@@ -16,7 +16,8 @@
 #include <reseal/job/record.h>
 
 static JobRecord example(void) {
-        JobRecord j = { .id = 7, .restarts = 2, .state = JOB_STATE_WRITE, .has_bundle = true, .done_bytes = 5, .total_bytes = 9 };
+        JobRecord j = { .id = 7, .restarts = 2, .state = JOB_STATE_WRITE, .has_bundle = true, .done_bytes = 5,
+                        .total_bytes = 9 };
 
         strcpy(j.url, "https://updates.example.com/a.rsb");
         strcpy(j.ticket_url, "https://updates.example.com/t.rst");
