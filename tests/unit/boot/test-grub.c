@@ -330,6 +330,15 @@ static void a_block_without_room_is_told_before_anything_is_written(void **state
         assert_memory_equal(&before, &after, sizeof(before));
 }
 
+static void the_sample_is_a_script_that_grub_accepts(void **state) {
+        const char *root = getenv("SOURCE_ROOT");
+        char out[256];
+
+        (void) state;
+        assert_non_null(root); /* meson test sets it */
+        assert_int_equal(run(out, sizeof(out), "grub-script-check %s/conf/boot/grub/reseal.cfg 2>&1", root), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, start, fixture_done)
 int main(void) {
         const struct CMUnitTest tests[] = {
@@ -345,6 +354,7 @@ int main(void) {
                 T(taking_over_a_foreign_layout_survives_its_tears),
                 T(four_names_of_full_length_stay_in_the_first_sector),
                 T(a_block_without_room_is_told_before_anything_is_written),
+                cmocka_unit_test(the_sample_is_a_script_that_grub_accepts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
