@@ -41,6 +41,7 @@ static inline void get_file(const char *path, void *bytes, size_t size) {
 }
 
 /* Exit status; standard output goes to `ret`. */
+__attribute__((format(printf, 3, 4)))
 static inline int run(char *ret, size_t size, const char *format, ...) {
         char command[512];
         size_t n;

@@ -308,8 +308,7 @@ static void four_names_of_full_length_stay_in_the_first_sector(void **state) {
         put_file(f->second, &image, sizeof(image));
         DOES(boot_set_good(f->boot, "ddddddddddddddddddddddddddddddd", &err));
         get_file(f->path, &image, sizeof(image));
-        assert_non_null(strstr((char *) image.bytes, "ddddddddddddddddddddddddddddddd_TRY=0\n#"));
-        assert_true(strstr((char *) image.bytes, "_TRY=0\n#") - (char *) image.bytes < (int) SECTOR);
+        assert_non_null(memmem(image.bytes, SECTOR, "ddddddddddddddddddddddddddddddd_TRY=0\n#", 39));
 }
 
 static void a_block_without_room_is_told_before_anything_is_written(void **state) {

@@ -23,6 +23,7 @@ typedef struct Fixture {
         SlotMap *map;
 } Fixture;
 
+__attribute__((format(printf, 3, 4)))
 static int run(char *ret, size_t size, const char *format, ...) {
         char command[512];
         va_list ap;

@@ -71,6 +71,7 @@ typedef struct Fixture {
         int fd;
 } Fixture;
 
+__attribute__((format(printf, 1, 2)))
 static int run(const char *format, ...) {
         char command[512];
         va_list ap;
