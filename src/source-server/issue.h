@@ -9,7 +9,7 @@
  * Owns:     TicketRules borrows everything
  * Units:    seconds since 1970 UTC
  * Errors:   those of pki/path.h, TICKET (key not usable), CONFIG, IO, NO_SPACE
- * Context:  one thread; about a quarter of a millisecond per device
+ * Context:  one thread; one to two milliseconds of CPU per device
  * Programs: reseal-source
  */
 #include <openssl/types.h>
