@@ -36,6 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         r = config_parse("fuzz", (const char *) data, size, on_key, &string, &err);
         assert((r == 0) == (err.reason == RS_REASON_NONE));
         assert(r == 0 || (err.reason == RS_REASON_CONFIG && strncmp(err.text, "fuzz:", 5) == 0));
+        if (r == 0)
+                FUZZ_ACCEPTED();
         free(string);
         return 0;
 }

@@ -11,3 +11,12 @@
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A target says that it took the input.  driver.c then checks that each seed named good* is taken, so that a
+ * parser which refuses everything does not look healthy. */
+void fuzz_accepted(void) __attribute__((weak));
+#define FUZZ_ACCEPTED()                  \
+        do {                             \
+                if (fuzz_accepted)       \
+                        fuzz_accepted(); \
+        } while (0)
