@@ -154,9 +154,7 @@ int config_parse(const char *name, const char *text, size_t size, ConfigHandler 
                 return rs_fail(err, CONFIG, "%s:%d: neither [section] nor key = value", name, r);
         if (p.failure.reason != RS_REASON_NONE) {
                 (void) rs_context(&p.failure, "%s:%u", name, p.line);
-                if (err->reason == RS_REASON_NONE)
-                        *err = p.failure;
-                return rs_fail(err, CONFIG, "%s", p.failure.text); /* the first cause stays */
+                return rs_pass(err, &p.failure);
         }
         return 0;
 }

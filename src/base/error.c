@@ -162,3 +162,14 @@ int rs_context_at(RsError *err, const char *format, ...) {
         set_text(err, prefix, rest);
         return result_of(err);
 }
+
+int rs_pass_on(RsError *err, const RsError *cause) {
+        if (err->reason == RS_REASON_NONE) {
+                *err = *cause;
+                if ((unsigned) err->reason >= _RS_REASON_MAX || err->reason == RS_REASON_NONE)
+                        err->reason = RS_REASON_INTERNAL;
+                if (err->errnum <= 0)
+                        err->errnum = rs_reason_errno(err->reason);
+        }
+        return result_of(err);
+}

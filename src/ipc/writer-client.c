@@ -49,21 +49,13 @@ struct WriterClient {
 static int break_connection(WriterClient *c, const RsError *cause, RsError *err) {
         if (c->broken.reason == RS_REASON_NONE)
                 c->broken = *cause;
-        if (err->reason == RS_REASON_NONE)
-                *err = c->broken;
-        return -err->errnum;
+        return rs_pass(err, &c->broken);
 }
 
 static int check_usable(WriterClient *c, RsError *err) {
         if (c->broken.reason == RS_REASON_NONE)
                 return 0;
         return break_connection(c, &c->broken, err);
-}
-
-static int pass_error(const RsError *cause, RsError *err) {
-        if (err->reason == RS_REASON_NONE)
-                *err = *cause;
-        return -err->errnum;
 }
 
 /* Waits until the socket is ready for `events`; wake = look at the cancel descriptor as well. */
@@ -211,7 +203,7 @@ static int wait_answer(WriterClient *c, uint32_t sequence, bool wake, Message *r
         r = channel_decode_error(ret->payload, &failure, err);
         if (r < 0)
                 return break_connection(c, err, err);
-        return pass_error(&failure, err);
+        return rs_pass(err, &failure);
 }
 
 /* Until at most `n` requests are unanswered. */
@@ -459,7 +451,7 @@ int writer_take_slot(WriterClient *c, uint32_t *ret_slot, RsError *err) {
                 if (r < 0)
                         return r;
                 if (c->frame_error.reason != RS_REASON_NONE)
-                        return pass_error(&c->frame_error, err);
+                        return rs_pass(err, &c->frame_error);
                 for (uint32_t i = 0; i < RING_SLOTS; i++) {
                         if (c->ring_busy[i])
                                 continue;
@@ -496,7 +488,7 @@ int writer_send_frame(WriterClient *c, uint32_t image, uint32_t frame, uint32_t 
         if (r < 0)
                 return r;
         if (c->frame_error.reason != RS_REASON_NONE)
-                return pass_error(&c->frame_error, err);
+                return rs_pass(err, &c->frame_error);
         writer_encode_frame_request(&request, &f);
         if (encoder_finish(&request) < 0)
                 return rs_fail_oom(err);
@@ -517,7 +509,7 @@ int writer_drain(WriterClient *c, RsError *err) {
         r = wait_outstanding(c, 0, true, err);
         if (r < 0)
                 return r;
-        return c->frame_error.reason != RS_REASON_NONE ? pass_error(&c->frame_error, err) : 0;
+        return c->frame_error.reason != RS_REASON_NONE ? rs_pass(err, &c->frame_error) : 0;
 }
 
 int writer_call_finish(WriterClient *c, char ret_primary[33], RsError *err) {

@@ -68,3 +68,8 @@ int rs_fail_ssl_at(RsError *err, RsReason reason, const char *function, int line
 /* Prepend words to the text of a failure that is passed on: "slot B: <text>".  Returns -errnum. */
 #define rs_context(err, ...) rs_negative(rs_context_at((err), __VA_ARGS__))
 int rs_context_at(RsError *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Take over a failure that was told elsewhere (by another process, by a nested call): it goes into err unless err
+ * holds one already.  Never success, whatever `cause` says. */
+#define rs_pass(err, cause) rs_negative(rs_pass_on((err), (cause)))
+int rs_pass_on(RsError *err, const RsError *cause);

@@ -164,6 +164,34 @@ static void context_is_put_in_front_and_escaped_once(void **state) {
         assert_int_equal(err.reason, RS_REASON_READ_BACK);
 }
 
+static void a_failure_told_elsewhere_is_taken_over(void **state) {
+        RsError cause = RS_ERROR_INIT, err = RS_ERROR_INIT, second = RS_ERROR_INIT;
+
+        (void) state;
+        (void) rs_fail(&cause, SIZE, "image");
+        assert_int_equal(rs_pass(&err, &cause), -EFBIG);
+        assert_memory_equal(&err, &cause, sizeof(err));
+        (void) rs_fail(&second, BUSY, "first");
+        assert_int_equal(rs_pass(&second, &cause), -EBUSY); /* the first cause wins here too */
+        assert_string_equal(second.text, "first");
+}
+
+static void a_failure_that_claims_to_be_none_stays_a_failure(void **state) {
+        static const RsError odd[] = { { 0 },
+                                       { .reason = RS_REASON_HTTP, .errnum = 0 },
+                                       { .reason = RS_REASON_HTTP, .errnum = -5 },
+                                       { .reason = (RsReason) 4000, .errnum = 1 } };
+
+        (void) state;
+        for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+                RsError err = RS_ERROR_INIT;
+
+                assert_true(rs_pass(&err, &odd[i]) < 0);
+                assert_true(err.reason > RS_REASON_NONE && err.reason < _RS_REASON_MAX);
+                assert_true(err.errnum > 0);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_reason_has_a_name_a_sentence_and_a_positive_errno),
@@ -176,6 +204,8 @@ int main(void) {
                 cmocka_unit_test(the_openssl_queue_is_taken_and_emptied),
                 cmocka_unit_test(text_of_hostile_origin_becomes_printable),
                 cmocka_unit_test(long_text_is_cut_with_dots),
+                cmocka_unit_test(a_failure_told_elsewhere_is_taken_over),
+                cmocka_unit_test(a_failure_that_claims_to_be_none_stays_a_failure),
                 cmocka_unit_test(context_is_put_in_front_and_escaped_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
