@@ -88,7 +88,7 @@ typedef struct Parse {
 static int take_name(char *ret, size_t size, const char *option, const char *value) {
         if (strlen(value) >= size)
                 return wrong("--%s: more than %zu characters", option, size - 1);
-        strcpy(ret, value);
+        memcpy(ret, value, strlen(value) + 1);
         return 0;
 }
 

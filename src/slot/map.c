@@ -340,7 +340,7 @@ int slot_open_target(const SlotMap *m, const Slot *s, const char *running_boot_n
         struct stat st;
         int r;
 
-        if (!m->complete || slot_map_by_name(m, s->name) != s)
+        if (!m->complete || !s || slot_map_by_name(m, s->name) != s)
                 return rs_fail(err, TARGET, "slot %s is not in the map", s->name);
         if (!running_boot_name || running_boot_name[0] == '\0')
                 return rs_fail(err, TARGET, "it is not known which slot is running");

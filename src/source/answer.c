@@ -147,8 +147,8 @@ static int judge_version(const Answer *a, Validator *v, RsError *err) {
         if (!etag[0] && !a->last_modified[0])
                 return rs_fail(err, HTTP, "neither a strong ETag nor Last-Modified: ranges could not be kept apart");
         *v = (Validator){ .known = true, .total = a->range.total };
-        strcpy(v->etag, etag);
-        strcpy(v->last_modified, a->last_modified);
+        memcpy(v->etag, etag, strlen(etag) + 1);
+        memcpy(v->last_modified, a->last_modified, sizeof(v->last_modified));
         return 0;
 }
 

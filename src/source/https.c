@@ -106,7 +106,7 @@ static int parse_url(const char *url, char **ret_host, RsError *err) {
                 return rs_fail(err, INVALID, "a user name has no place in the address");
         if (curl_url_get(u, CURLUPART_FRAGMENT, &fragment, 0) == CURLUE_OK)
                 return rs_fail(err, INVALID, "a fragment has no place in the address");
-        if (curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK || !host[0])
+        if (curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK || !host || !host[0])
                 return rs_fail(err, INVALID, "the address names no host");
         *ret_host = TAKE_PTR(host);
         return 0;

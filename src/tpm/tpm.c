@@ -40,6 +40,9 @@
 
 #define LOCK_TIMEOUT_DEFAULT_USEC (10 * UINT64_C(1000000))
 #define LOCK_POLL_USEC 2000u
+/* TPM2_TRANSIENT_FIRST and its like shift a signed int into its sign */
+#define TRANSIENT_FIRST ((uint32_t) TPM2_HT_TRANSIENT << TPM2_HR_SHIFT)
+#define LOADED_SESSION_FIRST ((uint32_t) TPM2_HT_LOADED_SESSION << TPM2_HR_SHIFT)
 
 static uint64_t now_usec(void) {
         struct timespec ts;
@@ -180,9 +183,9 @@ static int connect_tpm(Tpm *t, RsError *err) {
         rc = Esys_Startup(t->esys, TPM2_SU_CLEAR);
         if (rc != TSS2_RC_SUCCESS && rc != TPM2_RC_INITIALIZE)
                 return tpm_fail(t, rc, err, "start the TPM");
-        r = flush_range(t, TPM2_TRANSIENT_FIRST, err);
+        r = flush_range(t, TRANSIENT_FIRST, err);
         if (r >= 0)
-                r = flush_range(t, TPM2_LOADED_SESSION_FIRST, err);
+                r = flush_range(t, LOADED_SESSION_FIRST, err);
         return r;
 }
 
