@@ -79,38 +79,38 @@ nginx_up good "$pki/source/server"
 good=$url
 expect 'a file over mutual TLS arrives whole' ok open "$url/file.rsb"
 expect 'a listed host may be asked' ok --host localhost open "$url/file.rsb"
-expect 'what is not there is NotFound' NotFound open "$url/nothing"
-expect 'what is not permitted is Entitle' Entitle open "$url/forbidden/x"
-expect 'a file larger than its cap is TooMuch' TooMuch get "$url/file.rsb"
-expect 'an empty file is no bundle' Http open "$url/empty"
-expect 'a host that is not listed is refused' Policy --host elsewhere.example open "$url/file.rsb"
+expect 'what is not there is NotFound' 'NotFound' open "$url/nothing"
+expect 'what is not permitted is Entitle' 'Entitle' open "$url/forbidden/x"
+expect 'a file larger than its cap is TooMuch' 'TooMuch' get "$url/file.rsb"
+expect 'an empty file is no bundle' 'Http' open "$url/empty"
+expect 'a host that is not listed is refused' 'Policy' --host elsewhere.example open "$url/file.rsb"
 touch -d '2 days ago' "$work/www/file.rsb"
-expect 'a file replaced after the first request is SourceChanged' SourceChanged \
+expect 'a file replaced after the first request is SourceChanged' 'SourceChanged' \
     --pause-after-open "head -c 700001 /dev/zero >$work/www/file.rsb" open "$url/file.rsb"
 cp "$work/file.rsb" "$work/www/"
-expect 'plain http is refused without a connection' Scheme open "http://localhost:1/file.rsb"
-expect 'another scheme is refused' Scheme open "file:///etc/passwd"
-expect 'a user name in the address is refused' InvalidArgument open "https://me@localhost/file.rsb"
-expect 'nobody at the other end is Connect' Connect open "https://localhost:1/file.rsb"
+expect 'plain http is refused without a connection' 'Scheme' open "http://localhost:1/file.rsb"
+expect 'another scheme is refused' 'Scheme' open "file:///etc/passwd"
+expect 'a user name in the address is refused' 'InvalidArgument' open "https://me@localhost/file.rsb"
+expect 'nobody at the other end is Connect' 'Connect' open "https://localhost:1/file.rsb"
 http_proxy=http://127.0.0.1:1 https_proxy=http://127.0.0.1:1 ALL_PROXY=http://127.0.0.1:1 \
     expect 'proxy variables are not looked at' ok open "$url/file.rsb"
 
 trust=(--anchors "$pki/source/root.pem")
-expect 'without a client certificate the server refuses' AuthDevice open "$good/file.rsb"
+expect 'without a client certificate the server refuses' 'AuthDevice' open "$good/file.rsb"
 for bad in client-expired client-other; do
     trust=(--anchors "$pki/source/root.pem" --cert "$pki/bad/$bad.pem" --key "$pki/bad/$bad.key")
-    expect "the server refuses $bad" AuthDevice open "$good/file.rsb"
+    expect "the server refuses $bad" 'AuthDevice' open "$good/file.rsb"
 done
 trust=(--anchors "$pki/source/root.pem" --cert "$pki/device/one-identity.pem" --key "$pki/device/two-identity.key")
-expect 'a certificate of another key is NotProvisioned' NotProvisioned open "$good/file.rsb"
+expect 'a certificate of another key is NotProvisioned' 'NotProvisioned' open "$good/file.rsb"
 
 trust=(--anchors "$pki/firmware/root.pem" --cert "$pki/device/one-identity.pem" --key "$pki/device/one-identity.key")
-expect 'a server under another root is AuthSource' AuthSource open "$good/file.rsb"
+expect 'a server under another root is AuthSource' 'AuthSource' open "$good/file.rsb"
 # the system's store, as OpenSSL and curl would find it by environment: all of them trust the server's root
 mkdir "$work/certs"
 cp "$pki/source/root.pem" "$work/certs/$(openssl x509 -noout -hash -in "$pki/source/root.pem").0"
 SSL_CERT_DIR=$work/certs SSL_CERT_FILE=$pki/source/root.pem CURL_CA_BUNDLE=$pki/source/root.pem \
-    expect 'a server that only the system trusts is refused' AuthSource open "$good/file.rsb"
+    expect 'a server that only the system trusts is refused' 'AuthSource' open "$good/file.rsb"
 trust=(--anchors "$pki/source/root.pem" --cert "$pki/device/one-identity.pem" --key "$pki/device/one-identity.key")
 for bad in expired:Expired purpose:Purpose other:Certificate name: ; do
     nginx_up "server-${bad%%:*}" "$pki/bad/server-${bad%%:*}"
@@ -138,48 +138,48 @@ hostile_up() {
 hostile_up h "$pki/device/ca.pem"
 expect 'the hostile server can be good' ok open "$url/good"
 expect 'dropped connections are resumed' ok --retries 9 open "$url/die"
-expect 'a server that always drops ends as Truncated' Truncated open "$url/die-always"
-expect 'a stall is Slow' Slow --low-speed-ms 300 --retries 1 open "$url/stall"
-expect 'a trickle is Slow' Slow --low-speed-ms 400 --low-speed 1000 --retries 0 open "$url/trickle"
-expect 'the deadline ends everything' Slow --deadline-ms 500 open "$url/trickle"
-expect 'a short body is Truncated' Truncated open "$url/short"
-expect 'a cut range is refused' Http open "$url/cut-range"
-expect 'a shifted range is refused' Http open "$url/shift-range"
+expect 'a server that always drops ends as Truncated' 'Truncated' open "$url/die-always"
+expect 'a stall is Slow' 'Slow' --low-speed-ms 300 --retries 1 open "$url/stall"
+expect 'a trickle is Slow' 'Slow' --low-speed-ms 400 --low-speed 1000 --retries 0 open "$url/trickle"
+expect 'the deadline ends everything' 'Slow' --deadline-ms 500 open "$url/trickle"
+expect 'a short body is Truncated' 'Truncated' open "$url/short"
+expect 'a cut range is refused' 'Http' open "$url/cut-range"
+expect 'a shifted range is refused' 'Http' open "$url/shift-range"
 expect 'a server that ignores ranges is refused' 'Http the server ignores ranges' open "$url/ignore-range"
-expect 'more bytes than announced by the range are refused' TooMuch open "$url/too-long"
-expect 'an endless body is cut off' TooMuch open "$url/endless"
-expect 'a file without validator is refused' Http open "$url/no-validator"
-expect 'a weak validator is none' Http open "$url/weak"
-expect 'content encoding is refused' Http open "$url/gzip"
-expect 'another version as 200 is SourceChanged' SourceChanged open "$url/changes-200"
-expect 'another version as 206 is SourceChanged' SourceChanged open "$url/changes-206"
-expect 'another size is SourceChanged' SourceChanged open "$url/changes-size"
-expect 'a file that shrinks is SourceChanged' SourceChanged open "$url/shrinks"
-expect 'two ranges in one answer are refused' Http open "$url/two-ranges"
-expect 'a head without end is cut off' TooMuch open "$url/big-head"
-expect 'bytes that are no HTTP are refused' Http open "$url/not-http"
-expect 'HTTP 0.9 is refused' Http open "$url/http09"
-expect 'nginx refusing the certificate is AuthDevice' AuthDevice open "$url/refused"
+expect 'more bytes than announced by the range are refused' 'TooMuch' open "$url/too-long"
+expect 'an endless body is cut off' 'TooMuch' open "$url/endless"
+expect 'a file without validator is refused' 'Http' open "$url/no-validator"
+expect 'a weak validator is none' 'Http' open "$url/weak"
+expect 'content encoding is refused' 'Http' open "$url/gzip"
+expect 'another version as 200 is SourceChanged' 'SourceChanged' open "$url/changes-200"
+expect 'another version as 206 is SourceChanged' 'SourceChanged' open "$url/changes-206"
+expect 'another size is SourceChanged' 'SourceChanged' open "$url/changes-size"
+expect 'a file that shrinks is SourceChanged' 'SourceChanged' open "$url/shrinks"
+expect 'two ranges in one answer are refused' 'Http' open "$url/two-ranges"
+expect 'a head without end is cut off' 'TooMuch' open "$url/big-head"
+expect 'bytes that are no HTTP are refused' 'Http' open "$url/not-http"
+expect 'HTTP 0.9 is refused' 'Http' open "$url/http09"
+expect 'nginx refusing the certificate is AuthDevice' 'AuthDevice' open "$url/refused"
 for pair in 401:AuthDevice 403:Entitle 404:NotFound 410:NotFound 412:SourceChanged 500:Http 418:Http; do
     expect "status ${pair%:*} is ${pair#*:}" "${pair#*:} " open "$url/status-${pair%:*}"
 done
 expect 'a server that is busy once is asked again' ok open "$url/status-503-once"
-expect 'cancelled while waiting' Cancelled --cancel-ms 200 open "$url/stall"
-expect 'cancelled between two attempts' Cancelled --cancel-ms 200 --retry-ms 20000 open "$url/status-503"
+expect 'cancelled while waiting' 'Cancelled' --cancel-ms 200 open "$url/stall"
+expect 'cancelled between two attempts' 'Cancelled' --cancel-ms 200 --retry-ms 20000 open "$url/status-503"
 
 expect 'a redirect on the same host is followed' ok open "$url/redirect?/good"
-expect 'a redirect to http is refused' Redirect open "$url/redirect?http://localhost:1/good"
+expect 'a redirect to http is refused' 'Redirect' open "$url/redirect?http://localhost:1/good"
 expect 'a redirect to another host is refused' 'Redirect to the host 127.0.0.1' \
     open "$url/redirect?https://127.0.0.1:${url##*:}/good"
 expect 'a redirect to a listed host is followed' ok --host localhost --host 127.0.0.1 \
     open "$url/redirect?https://127.0.0.1:${url##*:}/good"
-expect 'a redirect to a file is refused' Redirect open "$url/redirect?file:///etc/passwd"
-expect 'redirects without end are refused' Redirect open "$url/loop"
+expect 'a redirect to a file is refused' 'Redirect' open "$url/redirect?file:///etc/passwd"
+expect 'redirects without end are refused' 'Redirect' open "$url/loop"
 
 hostile_up tls12 tls12
-expect 'TLS 1.2 is refused' AuthSource open "$url/good"
+expect 'TLS 1.2 is refused' 'AuthSource' open "$url/good"
 hostile_up plain plain
-expect 'a server without TLS is refused' AuthSource open "$url/good"
+expect 'a server without TLS is refused' 'AuthSource' open "$url/good"
 
 echo "$n_passed passed, $n_failed failed"
 [ $n_failed = 0 ]
