@@ -20,7 +20,7 @@ ROOMS = {
     'boot': ('base',),
     'slot': ('base', 'format', 'crypto', 'tpm'),
     'trust': ('base', 'format', 'crypto', 'pki', 'tpm'),
-    'install': ('base', 'format', 'crypto', 'tpm', 'trust', 'slot', 'boot', 'ipc'),
+    'install': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust', 'slot', 'boot', 'ipc'),
     'source': ('base', 'format', 'pki'),
     'flow': ('base', 'format', 'crypto', 'source', 'ipc'),
     'job': ('base', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'source', 'flow'),

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Functions of at most 120 lines (counted by universal-ctags), files of at most 900, lines of at most 120 columns (aim: 110)."""
+"""Functions of at most 120 lines (counted by universal-ctags), files of at most 900, lines of at most 120 columns (aim: 110; rows of
+tests 10 more)."""
 
 import json
 import subprocess
@@ -40,7 +41,7 @@ def main():
             findings.append(f'{path}:{FILE_MAX}: {len(lines) - 1} lines, more than {FILE_MAX}')
         for n, line in enumerate(lines, 1):
             # messages and test vectors are not broken up: they must be found by grep
-            if len(line) > COLUMNS_MAX and '"' not in line:
+            if len(line) > COLUMNS_MAX + (10 if path.startswith('tests/') else 0) and '"' not in line:
                 findings.append(f'{path}:{n}: {len(line)} columns, more than {COLUMNS_MAX}')
             if '\t' in line or line != line.rstrip():
                 findings.append(f'{path}:{n}: tab, or blank at the end')
