@@ -22,8 +22,10 @@
 #include "term.h"
 #include "unpack.h"
 
+/* The options that take a file or a name are numbered without a gap: see parse_options. */
+#define OPT_FIRST 256
 enum {
-        OPT_MANIFEST = 256,
+        OPT_MANIFEST = OPT_FIRST,
         OPT_JSON,
         OPT_IMAGE,
         OPT_ROOT,
@@ -70,12 +72,12 @@ static void help(void) {
 
 static int parse_options(int argc, char **argv, ExtractOptions *o) {
         const char **const targets[] = {
-                [OPT_MANIFEST - OPT_MANIFEST] = &o->manifest,
-                [OPT_JSON - OPT_MANIFEST] = &o->json,
-                [OPT_IMAGE - OPT_MANIFEST] = &o->image,
-                [OPT_ROOT - OPT_MANIFEST] = &o->root,
-                [OPT_TRANSPORT_CERT - OPT_MANIFEST] = &o->transport_cert,
-                [OPT_TRANSPORT_KEY - OPT_MANIFEST] = &o->transport_key,
+                [OPT_MANIFEST - OPT_FIRST] = &o->manifest,
+                [OPT_JSON - OPT_FIRST] = &o->json,
+                [OPT_IMAGE - OPT_FIRST] = &o->image,
+                [OPT_ROOT - OPT_FIRST] = &o->root,
+                [OPT_TRANSPORT_CERT - OPT_FIRST] = &o->transport_cert,
+                [OPT_TRANSPORT_KEY - OPT_FIRST] = &o->transport_key,
         };
         int c;
 
@@ -84,8 +86,8 @@ static int parse_options(int argc, char **argv, ExtractOptions *o) {
                         help();
                         return 0;
                 }
-                if (c >= OPT_MANIFEST && c <= OPT_TRANSPORT_KEY)
-                        *targets[c - OPT_MANIFEST] = optarg;
+                if (c >= OPT_FIRST && c <= OPT_TRANSPORT_KEY)
+                        *targets[c - OPT_FIRST] = optarg;
                 else if (c == 'o')
                         o->output = optarg;
                 else if (c == 'q')

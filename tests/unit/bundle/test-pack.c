@@ -30,7 +30,9 @@ static int image_fd(const char *frames) {
                 /* '0' zeros, lower case packs well, upper case does not pack; equal letters, equal content */
                 for (size_t k = 0; k < FRAME; k += 8) {
                         x = x * 6364136223846793005u + 1442695040888963407u;
-                        uint64_t word = frames[i] == '0' ? 0 : frames[i] >= 'a' ? (uint64_t) frames[i] : x ^ x >> 29;
+                        uint64_t word = frames[i] == '0'   ? 0
+                                        : frames[i] >= 'a' ? (uint64_t) frames[i]
+                                                           : x ^ x >> 29;
 
                         memcpy(data + k, &word, 8);
                 }
@@ -42,7 +44,11 @@ static int image_fd(const char *frames) {
 
 static Table *pack(int fd, uint64_t file_size, uint64_t size, uint32_t frame_chunks, unsigned n_jobs,
                    uint64_t *ret_payload, RsError *err) {
-        PackInput in = { .fd = fd, .file_size = file_size, .size = size, .frame_chunks = frame_chunks, .level = 1,
+        PackInput in = { .fd = fd,
+                         .file_size = file_size,
+                         .size = size,
+                         .frame_chunks = frame_chunks,
+                         .level = 1,
                          .n_jobs = n_jobs };
         _cleanup_(closep) int payload_fd = memfd_create("payload", MFD_CLOEXEC);
         Progress progress;

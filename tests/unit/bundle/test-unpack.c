@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only a signer with bad intent, or a broken bundler, can make: tables and payloads that are consistent with their
- * digests and still wrong.  Every stage refuses for itself (D3; the digest before the decompressor, the leaves after it).
+ * What only a signer with bad intent, or a broken bundler, can make: tables and payloads that are consistent with
+ * their digests and still wrong.  Every stage refuses for itself (D3: the digest before the decompressor, the leaves
+ * after it).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,8 +42,9 @@ static void set_payload(Sample *s, uint32_t frame, FrameKind kind, const void *p
         if (size == 0)
                 return;
         assert_int_equal(digest_sha256(SPAN(payload, size), s->table->frames[frame].payload_sha256, &err), 0);
-        assert_int_equal(
-                file_pwrite_all(s->file.fd, payload, size, table_frame_offset(s->table, false, frame), &err), 0);
+        assert_int_equal(file_pwrite_all(s->file.fd, payload, size,
+                                         table_frame_offset(s->table, false, frame), &err),
+                         0);
 }
 
 static int setup(void **state) {
@@ -109,7 +111,8 @@ static void expect_first_refused(const Sample *s, RsReason reason) {
 
         assert_int_equal(read_all(s, &err), 0);
         if (err.reason != reason)
-                fail_msg("%s instead of %s: %s", rs_reason_name(err.reason), rs_reason_name(reason), err.text);
+                fail_msg("%s instead of %s: %s", rs_reason_name(err.reason), rs_reason_name(reason),
+                         err.text);
 }
 
 static void good_frames_are_given_out_in_order(void **state) {
@@ -170,7 +173,8 @@ static void a_zstd_frame_of_another_size_is_refused_before_decoding(void **state
         set_payload(s, 0, FRAME_KIND_ZSTD, packed,
                     compress(packed, sizeof(packed), s->plain, RS_CHUNK_SIZE - 4096));
         expect_first_refused(s, RS_REASON_CODEC);
-        set_payload(s, 0, FRAME_KIND_ZSTD, packed, compress(packed, sizeof(packed), s->plain, 2 * RS_CHUNK_SIZE));
+        set_payload(s, 0, FRAME_KIND_ZSTD, packed,
+                    compress(packed, sizeof(packed), s->plain, 2 * RS_CHUNK_SIZE));
         expect_first_refused(s, RS_REASON_CODEC);
 }
 
