@@ -124,7 +124,8 @@ static int digit(const GrubEnv *e, const char *name, const char *suffix, uint32_
         return 0;
 }
 
-static int state_of(const GrubEnv *e, const BootConfig *c, BootState *ret, uint32_t order[BOOT_NAMES_MAX], RsError *err) {
+static int state_of(const GrubEnv *e, const BootConfig *c, BootState *ret, uint32_t order[BOOT_NAMES_MAX],
+                    RsError *err) {
         const char *text = grub_env_get(e, "ORDER");
         BootState s = { .n_slots = c->n_names };
         uint32_t n = 0, ok;

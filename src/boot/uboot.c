@@ -7,8 +7,8 @@
  *   BOOT_B_GOOD=0|1    ours: marked good since it was last installed
  *
  * Every change is one libuboot_env_store().  With a redundant environment (two lines in fw_env.config, which
- * docs/boot.md asks for) the library writes the copy that is not in use; U-Boot takes the newer one whose CRC is good, so
- * an interrupted write leaves the old state.  The library ignores failures of fsync and of its lock file,
+ * docs/boot.md asks for) the library writes the copy that is not in use; U-Boot takes the newer one whose CRC is good,
+ * so an interrupted write leaves the old state.  The library ignores failures of fsync and of its lock file,
  * hence the environment is loaded again and compared after each store.
  *
  * GOOD is a variable of its own because a count that U-Boot itself lowers cannot tell a good slot on its second boot
@@ -145,7 +145,8 @@ static int set(Env *e, const char *var, const char *value, RsError *err) {
         return r < 0 ? rs_fail(err, BOOT_STATE, "%s cannot be set: %s", var, strerror(-r)) : 0;
 }
 
-static int set_all(Env *e, const BootConfig *c, const BootState *next, const uint32_t old[BOOT_NAMES_MAX], RsError *err) {
+static int set_all(Env *e, const BootConfig *c, const BootState *next, const uint32_t old[BOOT_NAMES_MAX],
+                   RsError *err) {
         char order[ORDER_SIZE] = "", var[VAR_SIZE];
         size_t n = 0;
         int r;

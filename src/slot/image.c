@@ -72,8 +72,9 @@ static void skip_proven(SlotImage *s) {
 static int check_spec(const SlotImageSpec *spec, RsError *err) {
         const Table *t = spec->table;
 
-        if (t->image_size != spec->image->size || t->n_chunks != image_n_chunks(t->image_size) || t->frame_chunks == 0 ||
-            t->frame_chunks > RS_FRAME_CHUNKS_MAX || t->n_frames != image_n_frames(t->image_size, t->frame_chunks))
+        if (t->image_size != spec->image->size || t->n_chunks != image_n_chunks(t->image_size) ||
+            t->frame_chunks == 0 || t->frame_chunks > RS_FRAME_CHUNKS_MAX ||
+            t->n_frames != image_n_frames(t->image_size, t->frame_chunks))
                 return rs_fail(err, RANGE, "table and manifest are not of one image");
         return 0;
 }
@@ -349,7 +350,8 @@ static int write_piece(SlotImage *s, uint64_t offset, const uint8_t *bytes, size
         return 0;
 }
 
-static int check_piece(SlotImage *s, uint64_t offset, const uint8_t *bytes, size_t size, const char *what, RsError *err) {
+static int check_piece(SlotImage *s, uint64_t offset, const uint8_t *bytes, size_t size, const char *what,
+                       RsError *err) {
         for (size_t at = 0; at < size;) {
                 size_t n = size - at < RS_FRAME_SIZE_MAX ? size - at : RS_FRAME_SIZE_MAX;
                 int r;

@@ -2,8 +2,8 @@
 /*
  * token - the text that ties a LUKS2 key slot to an object in the TPM, and the passphrase made from its secret.
  *
- * The writer makes the text, libcryptsetup stores it, the plugin in the initramfs reads it back, perhaps years later and
- * after someone had the disk in his hands.  So parsing is strict: exactly these members, each of exactly this form.
+ * The writer makes the text, libcryptsetup stores it, the plugin in the initramfs reads it back, perhaps years later,
+ * and after someone had the disk in his hands.  So parsing is strict: exactly these members, each of exactly this form.
  * libcryptsetup itself knows only "type" and "keyslots"; the key slot is always the first, because a header made here
  * has no other (a recovery key slot added by hand has no token).
  *

@@ -14,7 +14,7 @@
  * The passphrase is 256 random bits in hexadecimal, so PBKDF2 with 1000 iterations is no weakness; Argon2 would only
  * ask for memory in the initramfs, and GRUB could not read it.
  *
- * libcryptsetup is told to lock nothing (its lock directory belongs to root, and nobody else knows the file), to load no
+ * libcryptsetup is told to lock nothing (its lock directory belongs to root, nobody else knows the file), to load no
  * token plugins (the writer does what the plugin does, itself) and to print nothing.
  */
 #include <errno.h>
@@ -236,8 +236,8 @@ int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsEr
                 r = slot_passphrase(secret, &passphrase, err);
         if (r < 0)
                 return r;
-        r = crypt_volume_key_get(v.cd, 0, (char *) secret_bytes_mut(key), &size, (const char *) secret_bytes(passphrase),
-                                 secret_size(passphrase));
+        r = crypt_volume_key_get(v.cd, 0, (char *) secret_bytes_mut(key), &size,
+                                 (const char *) secret_bytes(passphrase), secret_size(passphrase));
         if (r < 0)
                 return failed(&v, r, "volume key", err);
         *ret_volume_key = TAKE_PTR(key);

@@ -62,7 +62,10 @@ int slot_image_write(SlotImage *s, const VerifiedChunk *chunk, RsError *err);
  * other frames.
  */
 int slot_image_fill(SlotImage *s, uint32_t frame, RsError *err);
-/* STATE while frames are missing.  Last window, re-reading of resumed windows, tree, superblock, trailer, locator; all flushed and proven (W5). */
+/*
+ * STATE while frames are missing.  Last window, re-reading of resumed windows, tree, superblock, trailer, locator; all
+ * flushed and proven (W5).
+ */
 int slot_image_finish(SlotImage *s, RsError *err);
 
 uint32_t slot_image_n_windows(const SlotImage *s);

@@ -52,8 +52,8 @@ const Slot *slot_map_by_name(const SlotMap *m, const char *name);
 /* Does the image fit the slot (docs/format-slot.md)?  SIZE if not.  64-bit with overflow checks. */
 int slot_check_size(const Slot *s, const ManifestImage *image, size_t manifest_cms_size, RsError *err);
 /*
- * Opens the slot for writing with O_DIRECT|O_EXCL.  TARGET unless it is the device the map was completed with (number and
- * size), not of the running boot name, not mounted, not swap, not held by another device, without partitions of its
+ * Opens the slot for writing with O_DIRECT|O_EXCL.  TARGET unless it is the device the map was completed with (number
+ * and size), not of the running boot name, not mounted, not swap, not held by another device, without partitions of its
  * own, and named by no second entry of the map.  *ret_fd is untouched on failure.
  */
 int slot_open_target(const SlotMap *m, const Slot *s, const char *running_boot_name, int *ret_fd, RsError *err);

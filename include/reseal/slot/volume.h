@@ -26,7 +26,7 @@ int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t 
                        const uint8_t bundle_id[32], Secret **ret_volume_key, RsError *err);
 /* The volume key of such a file again, by unsealing (resume, W1). */
 int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsError *err);
-/* Crypto-erase of whatever header is on the slot: both copies and the key slot area overwritten, flushed, read again (W3). */
+/* Crypto-erase of whatever header is on the slot: both copies and key slots overwritten, flushed, read again (W3). */
 int slot_volume_erase(int slot_fd, RsError *err);
 /* Header file to slot: key slots and secondary copy, flush, primary copy, flush, read again (W6). Idempotent. */
 int slot_volume_commit(int slot_fd, const char *path, RsError *err);

@@ -87,7 +87,8 @@ static inline Fixture *fixture_new(const char *backend) {
         return f;
 }
 
-static inline void reads_as(Fixture *f, const char *primary, int a_good, uint32_t a_tries, int b_good, uint32_t b_tries) {
+static inline void reads_as(Fixture *f, const char *primary, int a_good, uint32_t a_tries, int b_good,
+                            uint32_t b_tries) {
         RsError err = RS_ERROR_INIT;
         BootState s;
 

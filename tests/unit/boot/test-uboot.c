@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The U-Boot back end, with fw_printenv and fw_setenv as the second opinion, on a redundant environment in two files. */
+/* The U-Boot back end on a redundant environment in two files; fw_printenv and fw_setenv are the second opinion. */
 #include "fixture.h"
 
 #define ENV_SIZE 0x1000u

@@ -547,7 +547,8 @@ static void bits_lost_in_tree_trailer_and_locator_are_found(void **state) {
 
         assert_int_equal(slot_layout(SLOT_KIND_LUKS2, SLOT_SIZE, IMAGE_SIZE, sizeof(f->cms), &l, &err), 0);
         {
-                const uint64_t places[] = { l.superblock + 3, l.tree + 4095, l.trailer, l.trailer + 4096 + 4999, l.locator };
+                const uint64_t places[] = { l.superblock + 3, l.tree + 4095, l.trailer,
+                                            l.trailer + 4096 + 4999, l.locator };
 
                 for (size_t i = 0; i < ELEMENTSOF(places); i++) {
                         open_image(f);

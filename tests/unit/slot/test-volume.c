@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* LUKS2 headers: made in a file with a secret of a software TPM, erased and committed on a slot; cryptsetup reads them. */
+/* LUKS2 headers: made in a file with a secret of a software TPM, erased and committed on a slot, read by cryptsetup. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
