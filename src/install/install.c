@@ -2,22 +2,22 @@
 /*
  * install - one installation, from an offered manifest to the boot state that names the target.
  *
- *   offer -> tables -> frames (the first one verified: W1 W2 W3, then W4) -> finish (W5 W6 W7 W8, W12) 
+ *   offer -> tables -> frames (the first one verified: W1 W2 W3, then W4) -> finish (W5 W6 W7 W8, W12)
  *
  * What must hold, at every instant and after a cut at any of them:
  *   I0  nothing touches a slot unless the running slot is marked good;
  *   I1  the running slot is never opened for writing: slot_open_target gets its name with every call;
- *   I2  the target is not bootable from before its first byte changes until all of it has been read back (W5) and its header
- *       is on it (W6);
- *   I3  before W1 the target is as it was: a source that offers a valid release and then stalls costs nothing, because W1
- *       waits for a frame that was verified.  (Zero frames at the very start of an image are known from the signed table
- *       and count as verified.)
- *   I4  the volume key of a target never changes between its first window and W6: it comes from the header file that was made
- *       at W1, and a record without a readable header file is not resumed;
+ *   I2  the target is not bootable from before its first byte changes until all of it has been read back (W5) and
+ *       its header is on it (W6);
+ *   I3  before W1 the target is as it was: a source that offers a valid release and then stalls costs nothing,
+ *       because W1 waits for a frame that was verified.  (Zero frames at the very start of an image are known from
+ *       the signed table and count as verified.)
+ *   I4  the volume key of a target never changes between its first window and W6: it comes from the header file that
+ *       was made at W1, and a record without a readable header file is not resumed;
  *   I5  a bit of the bitmap is believed for not fetching a window again, never for calling the slot complete.
  *
- * An Installer is used by one thread and knows nothing of sockets.  The peer's mistakes are told apart from failures by their
- * reason: PROTOCOL means a request that no honest peer sends; the server ends the connection for it.
+ * An Installer is used by one thread and knows nothing of sockets.  The peer's mistakes are told apart from failures
+ * by their reason: PROTOCOL means a request that no honest peer sends; the server ends the connection for it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -148,8 +148,8 @@ static int pass_gate(Installer *i, Span manifest_cms, const char *target, RsErro
         for (uint32_t k = 0; k < m->n_images; k++) {
                 i->parts[k].slot = slot_map_find(i->device.map, m->images[k].class_name, target);
                 if (!i->parts[k].slot)
-                        return rs_fail(err, SLOT_CLASS, "there is no slot of class %s for %s", m->images[k].class_name,
-                                       target);
+                        return rs_fail(err, SLOT_CLASS, "there is no slot of class %s for %s",
+                                       m->images[k].class_name, target);
                 i->parts[k].wanted = true;
                 i->total_bytes += m->images[k].size;
         }
@@ -317,7 +317,8 @@ static int verify_table(const ManifestImage *image, Span bytes, Table **ret, RsE
         r = hashtree_new(SPAN_ARRAY(image->salt), &tree, err);
         if (r < 0)
                 return r;
-        r = hashtree_root(tree, (const uint8_t (*)[RS_DIGEST_SIZE]) table->chunk_digests, table->n_chunks, digest, err);
+        r = hashtree_root(tree, (const uint8_t(*)[RS_DIGEST_SIZE]) table->chunk_digests, table->n_chunks,
+                          digest, err);
         if (r < 0)
                 return r;
         if (memcmp(digest, image->root, sizeof(digest)) != 0)
@@ -445,7 +446,10 @@ int part_open(Installer *i, uint32_t part, RsError *err) {
         return open_image(i, part, p->key, i->slot_fd, &i->image, err);
 }
 
-/* W0, last part: a frame of the release has really arrived.  Verified before there is a key, so nothing can be written. */
+/*
+ * W0, last part: a frame of the release has really arrived.  Verified before there is a key, so nothing can be
+ * written.
+ */
 static int verify_first_frame(Installer *i, const WriterFrame *f, const volatile uint8_t *shared, RsError *err) {
         _cleanup_(slot_image_freep) SlotImage *probe = NULL;
         _cleanup_(closep) int fd = -EBADF;
@@ -564,7 +568,8 @@ static int check_complete(const Installer *i, RsError *err) {
                 return rs_fail(err, PROTOCOL, "FINISH before all tables");
         for (uint32_t k = 0; k < i->n_parts; k++)
                 if (i->parts[k].wanted && i->parts[k].next_frame < i->parts[k].table->n_frames)
-                        return rs_fail(err, PROTOCOL, "FINISH before frame %u of image %u", i->parts[k].next_frame, k);
+                        return rs_fail(err, PROTOCOL, "FINISH before frame %u of image %u",
+                                       i->parts[k].next_frame, k);
         if (i->record.step < INSTALL_W1_RECORD) /* no image without a frame: nothing can be complete without W1 */
                 return rs_fail(err, PROTOCOL, "FINISH without a frame");
         return 0;

@@ -2,14 +2,17 @@
 /*
  * record - the files of the writer's state directory.
  *
- * Two kinds of change, two ways of writing.  Steps are few and must never be seen half written: the record is replaced
+ * Two kinds of change, two ways of writing.  Steps are few and must never be seen half written: the record is
+ * replaced
  * as a whole (file_replace).  Windows are many and cheap to lose: the bitmap is made once, with its final size, and a
  * window is one byte overwritten in place, so a checkpoint costs one pwrite and one fdatasync and no metadata.
- * A torn or stale byte there cannot do harm: every window that a resumed record claims is read back at W5, and what is
+ * A torn or stale byte there cannot do harm: every window that a resumed record claims is read back at W5, and what
+ * is
  * not claimed is written again.  Record and bitmap are tied by a random number: a bitmap of an older installation
  * reads as empty.
  *
- * Each file ends with the SHA-256 of what is before it.  It guards against damage, not against someone who may write here.
+ * Each file ends with the SHA-256 of what is before it.  It guards against damage, not against someone who may write
+ * here.
  */
 #include <errno.h>
 #include <fcntl.h>

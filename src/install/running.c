@@ -2,7 +2,8 @@
 /*
  * running - which slot runs, what all slots hold, and marking.
  *
- * The writer finds the running slot by itself: the initramfs wrote /run/reseal/booted after it had opened and verified
+ * The writer finds the running slot by itself: the initramfs wrote /run/reseal/booted after it had opened and
+ * verified
  * the slot.  No request carries that knowledge.  The file is compared with the boot state (a slot that the bootloader
  * was told not to start cannot be running) and, where the slot is known, with the release that was installed there.
  *
@@ -253,7 +254,8 @@ static int mark_good(Installer *i, const BootSlotState *slot, RsError *err) {
         int r;
 
         if (strcmp(slot->name, i->booted.slot) != 0)
-                return rs_fail(err, STATE, "slot %s does not run; only the running slot can be marked good", slot->name);
+                return rs_fail(err, STATE, "slot %s does not run; only the running slot can be marked good",
+                               slot->name);
         /* Not bootable is no objection: on its last attempt the loader has counted it down already. */
         r = run_step(i, INSTALL_W10_GOOD, err);
         if (r < 0)
@@ -294,7 +296,8 @@ static int mark_active(Installer *i, const BootSlotState *slot, RsError *err) {
                 if (r < 0)
                         return r;
                 if (tpm.floor > info.floor_max)
-                        return rs_fail(err, ROLLBACK, "slot %s is below the security epoch of this device", slot->name);
+                        return rs_fail(err, ROLLBACK, "slot %s is below the security epoch of this device",
+                                       slot->name);
         }
         return boot_set_primary(i->device.boot, slot->name, err);
 }

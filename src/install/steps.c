@@ -2,13 +2,13 @@
 /*
  * steps - W1 to W12, each a function, in one table.
  *
- *   step               durable result                          power fails behind it: on the medium, what happens next
- *   W1  record         record, bitmap, header files            target untouched; the offer resumes or another one replaces it
+ *   step               durable result                          power fails behind it: what happens next
+ *   W1  record         record, bitmap, header files            target untouched; the offer resumes
  *   W2  unbootable     boot state without the target           running slot boots; offer resumes
  *   W3  erase          target's LUKS2 header gone              old content unreadable; offer resumes
  *   W4  frames         windows, one bit each                   proven windows are not sent again
  *   W5  finish         tree, trailer, locator; all read back   images that are finished are not sent again
- *   W6  commit         LUKS2 header on the slot                complete but not bootable; the offer resumes with no frame to send
+ *   W6  commit         LUKS2 header on the slot                complete, not bootable; no frame is sent again
  *   W7  accept         rollback record in the TPM              the same; older releases are refused from here on
  *   W8  try            boot state: target first, n tries       the next boot tries the target
  *   W10 good           boot state: running slot good           marking again goes on with W11
@@ -16,7 +16,8 @@
  *   W12 close          record and header files removed         converges at the next start
  *
  * Every function may run again after a cut at any place inside it.  W1 and W3 run once per record (a second W3 would
- * erase nothing but costs writes, a second W1 would change the volume key under written windows); all others run again.
+ * erase nothing but costs writes, a second W1 would change the volume key under written windows); all others run
+ * again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +117,12 @@ static int step_w3_erase(Installer *i, RsError *err) {
 static int step_w5_finish(Installer *i, RsError *err) {
         int r;
 
+        /* The open one first: to open another would forget what was written to it in this run. */
+        if (i->image) {
+                r = part_finish(i, err);
+                if (r < 0)
+                        return r;
+        }
         for (uint32_t k = 0; k < i->n_parts; k++) {
                 if (!i->parts[k].wanted || i->record.images[k].finished)
                         continue;
@@ -195,7 +202,8 @@ static int flag_others_bad(Installer *i, RsError *err) {
 }
 
 /*
- * The epoch rose with the running slot: older slots stop opening.  First nothing may point to them any more, then FLOOR
+ * The epoch rose with the running slot: older slots stop opening.  First nothing may point to them any more, then
+ * FLOOR
  * rises (only while it is below the running slot's N, so a repetition raises nothing), then the record says what for.
  */
 static int step_w11_floor(Installer *i, RsError *err) {

@@ -2,7 +2,8 @@
 /*
  * writer-client - reseald's end of the writer's socket.
  *
- * Answers come in the order of requests, so one queue of what is unanswered is all the state there is: the oldest entry
+ * Answers come in the order of requests, so one queue of what is unanswered is all the state there is: the oldest
+ * entry
  * says what the next answer must be.  A call that was cancelled leaves its entry in the queue; whoever waits next
  * takes that answer first and drops it.  What must hold:
  *   - a slot of the ring is given out only after the answer to the frame that lay in it (the writer may still read);
@@ -116,7 +117,8 @@ static int on_event(WriterClient *c, const Message *m, RsError *err) {
 }
 
 /*
- * Receives one message.  1 = it answers the request `sequence` (in *ret), 2 = it answered something older or was an event,
+ * Receives one message.  1 = it answers the request `sequence` (in *ret), 2 = it answered something older or was an
+ * event,
  * 0 = nothing there.  A failure here is one of the connection.
  */
 static int receive_one(WriterClient *c, uint32_t sequence, Message *ret, RsError *err) {

@@ -2,7 +2,8 @@
 /*
  * answer - what each request does, on the worker thread: writer_answer_x() is the other end of writer_call_x().
  *
- * Requests arrive parsed and permitted in their phase; what is judged here is what needs the device.  A failure goes back
+ * Requests arrive parsed and permitted in their phase; what is judged here is what needs the device.  A failure goes
+ * back
  * as FAIL.  Reason PROTOCOL is different: the request fits no honest peer, and the server ends the program for it.
  *
  * After a frame has failed, the frames that were on their way behind it and a FINISH get the same failure: `failed`
@@ -160,7 +161,8 @@ static int writer_answer_finish(Answerer *a, Work *w, RsError *err) {
         a->finished = true;
         writer_encode_name(&w->answer, primary);
         (void) snprintf(field, sizeof(field), "RESEAL_SLOT=%s", primary);
-        journal_say(LOG_NOTICE, MESSAGE_WRITER_INSTALLED, field, NULL, "release installed, slot %s is tried next", primary);
+        journal_say(LOG_NOTICE, MESSAGE_WRITER_INSTALLED, field, NULL,
+                    "release installed, slot %s is tried next", primary);
         return 0;
 }
 

@@ -2,8 +2,10 @@
 /*
  * config - one handler per section of writer.conf.
  *
- * Sections [tpm], [boot] and [slot NAME] belong to the rooms that use them.  The rest is here, in one table of strings,
- * so that a key has one line.  Every key that decides about trust must be present; there is no default line, board or root.
+ * Sections [tpm], [boot] and [slot NAME] belong to the rooms that use them.  The rest is here, in one table of
+ * strings,
+ * so that a key has one line.  Every key that decides about trust must be present; there is no default line, board
+ * or root.
  */
 #include <string.h>
 
@@ -74,7 +76,8 @@ static int check_config(WriterConfig *c, RsError *err) {
                 return rs_fail(err, CONFIG, "[device] compatible is missing");
         if (!c->firmware_root)
                 return rs_fail(err, CONFIG, "[trust] firmware-root is missing");
-        if (set_default(&c->state_dir, RS_PATH_STATE_WRITER) < 0 || set_default(&c->booted_path, RS_PATH_BOOTED) < 0 ||
+        if (set_default(&c->state_dir, RS_PATH_STATE_WRITER) < 0 ||
+            set_default(&c->booted_path, RS_PATH_BOOTED) < 0 ||
             set_default(&c->client_user, RS_USER_DAEMON) < 0)
                 return rs_fail_oom(err);
         return slot_map_complete(c->map, err);

@@ -2,8 +2,10 @@
 /*
  * journal - one call per event, fields beside the sentence.
  *
- * sd_journal_sendv is asked directly, so that fields reach the journal as such.  In tests and on systems without it the
- * same sentence goes to standard error; under systemd standard error is the journal itself and the line would stand twice.
+ * sd_journal_sendv is asked directly, so that fields reach the journal as such.  In tests and on systems without it
+ * the
+ * same sentence goes to standard error; under systemd standard error is the journal itself and the line would stand
+ * twice.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +31,8 @@ static void add(struct iovec *fields, size_t *n, char *line) {
         fields[(*n)++] = (struct iovec){ .iov_base = line, .iov_len = strlen(line) };
 }
 
-void journal_say(int priority, const char *message_id, const char *field, const RsError *error, const char *format, ...) {
+void journal_say(int priority, const char *message_id, const char *field, const RsError *error,
+                 const char *format, ...) {
         char text[320], message[800], id[64], level[16], reason[64], number[24], extra[160];
         struct iovec fields[8];
         size_t n = 0;

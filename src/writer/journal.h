@@ -25,5 +25,5 @@
 /* Prints to standard error as well when that is not the journal. */
 void journal_init(void);
 /* What happened, in words; field is "NAME=value" or NULL; error is NULL when nothing failed. */
-void journal_say(int priority, const char *message_id, const char *field, const RsError *error, const char *format, ...)
-        __attribute__((format(printf, 5, 6)));
+void journal_say(int priority, const char *message_id, const char *field, const RsError *error,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));

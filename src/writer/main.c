@@ -8,11 +8,12 @@
  *                    slots and boot state only while they are used
  *   hostile inputs   every byte from a connection: messages, descriptors, tables, ring contents; manifests and their
  *                    certificates; the boot environment; what lies on a slot
- *   trusted inputs   writer.conf, the firmware root, its own state directory, the TPM (through sessions salted to its SRK)
- *   can never        reach a network, execute a program, open a file outside its list (Landlock), write the running slot,
- *                    write a byte that nobody signed, name an unproven slot bootable
+ *   trusted inputs   writer.conf, the firmware root, its own state directory, the TPM (sessions salted to its SRK)
+ *   can never        reach a network, execute a program, open a file outside its list (Landlock), write the running
+ *                    slot, write a byte that nobody signed, name an unproven slot bootable
  *
- * Order of start: limits on itself, configuration, anchors, sandbox, worker, first connection.  What needs rights that
+ * Order of start: limits on itself, configuration, anchors, sandbox, worker, first connection.  What needs rights
+ * that
  * the sandbox takes is done before it; what a client could influence comes after it.
  */
 #include <errno.h>

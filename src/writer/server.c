@@ -2,13 +2,16 @@
 /*
  * server - moves datagrams between clients and the worker, and holds each client to the table of requests.
  *
- * A request is looked up in the one table (writer_request_rule) before anything reads its payload: known, of a possible
+ * A request is looked up in the one table (writer_request_rule) before anything reads its payload: known, of a
+ * possible
  * length, with or without a descriptor, permitted in the phase of this connection, and not sent early.  Whatever is
  * not, ends the program: an honest reseald never does it, and a dishonest one shall not get a second try at a process
  * that holds a volume key.  systemd starts a new one for the next connection.
  *
- * The phase of a connection changes when an answer leaves, with one exception: FINISH and ABORT take effect when they arrive.
- * One connection at a time holds the installer role, from its OFFER on; when it goes away, an ABORT is queued in its name,
+ * The phase of a connection changes when an answer leaves, with one exception: FINISH and ABORT take effect when
+ * they arrive.
+ * One connection at a time holds the installer role, from its OFFER on; when it goes away, an ABORT is queued in its
+ * name,
  * so that the next OFFER of anybody finds the target free.
  */
 #include <errno.h>
@@ -303,6 +306,7 @@ static WriterPhase next_phase(const Client *c, const Work *w) {
 static void on_answer(Client *c, Work *w) {
         Server *s = c->server;
         const RsError error = w->error;
+        bool told = c->phase == WRITER_PHASE_FAILED; /* what was sent behind a refused frame */
 
         c->phase = next_phase(c, w);
         c->n_unanswered--;
@@ -320,7 +324,9 @@ static void on_answer(Client *c, Work *w) {
                 (void) violation(c, &error);
                 return;
         }
-        journal_say(LOG_ERR, MESSAGE_WRITER_REFUSED, NULL, &error, "%s refused", writer_request_rule(w->type)->name);
+        if (!told)
+                journal_say(LOG_ERR, MESSAGE_WRITER_REFUSED, NULL, &error, "%s refused",
+                            writer_request_rule(w->type)->name);
         send_failure(c, w->sequence, &error);
 }
 
@@ -430,8 +436,8 @@ static int start(Server *s, RsError *err) {
         if (r >= 0 && s->spec.listen_fd >= 0)
                 r = sd_event_add_io(s->spec.loop, &s->listen_source, s->spec.listen_fd, EPOLLIN, on_connection, s);
         if (r >= 0 && s->spec.listen_fd >= 0 && s->spec.idle_exit_usec > 0)
-                r = sd_event_add_time_relative(s->spec.loop, &s->idle_source, CLOCK_BOOTTIME, s->spec.idle_exit_usec, 0,
-                                               on_idle, s);
+                r = sd_event_add_time_relative(s->spec.loop, &s->idle_source, CLOCK_BOOTTIME,
+                                               s->spec.idle_exit_usec, 0, on_idle, s);
         if (r < 0) {
                 closep(&client);
                 return rs_fail_errno(err, -r, "event loop");

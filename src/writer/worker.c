@@ -2,8 +2,10 @@
 /*
  * worker - two queues, one mutex, one thread.
  *
- * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main loop
- * only moves datagrams.  No state is shared but the queues and the cancel flag of the Installer.  Order is what makes a
+ * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main
+ * loop
+ * only moves datagrams.  No state is shared but the queues and the cancel flag of the Installer.  Order is what
+ * makes a
  * client's disappearance safe: its ABORT is queued behind its last frame and before the next client's OFFER.
  */
 #include <errno.h>

@@ -4,10 +4,12 @@
  * install - the steps W0 to W12 in their order, resumable at every one of them.
  *
  * Spec:     DESIGN.md 8; docs/protocol-writer.md; invariants I0 to I5 at the top of src/install/install.c
- * Trust:    requests come from a process that may be taken over; tables and frames are judged here, releases by the gate
+ * Trust:    requests come from a process that may be taken over; tables and frames are judged here, releases by the
+ *           gate
  * Owns:     an Installer owns its state; everything in InstallDevice is borrowed and outlives it
  * Units:    bytes; images, frames and windows by number
- * Errors:   those of gate, map, image, volume, boot and tpm; TRIAL_PENDING, STATE, TARGET, TABLE_DIGEST, ROOT, CANCELLED; PROTOCOL for
+ * Errors:   those of gate, map, image, volume, boot and tpm; TRIAL_PENDING, STATE, TARGET, TABLE_DIGEST, ROOT,
+ *           CANCELLED; PROTOCOL for
  *           a request that does not fit the signed table or comes out of order: the peer has broken the protocol
  * Context:  one worker thread (blocks); install_cancel from any thread
  * Programs: reseal-writer
@@ -56,7 +58,10 @@ typedef struct InstallDevice {
         const char *line;
         const char *compatible;
         bool require_encryption;
-        /* Before (done = false) and after (true) each step; the log and the tests that cut power look here.  May be NULL. */
+        /*
+         * Before (done = false) and after (true) each step; the log and the tests that cut power look here.  May be
+         * NULL.
+         */
         void (*on_step)(void *userdata, InstallStep step, bool done);
         /* After each frame; done_bytes includes what a resumed record has proven.  May be NULL. */
         void (*on_progress)(void *userdata, const WriterProgress *progress);
@@ -84,7 +89,9 @@ int install_frame(Installer *i, const WriterFrame *frame, const volatile uint8_t
 int install_finish(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1], RsError *err);
 /* Lets go of the target; the record stays. */
 void install_abort(Installer *i);
-/* A running install_finish stops before W7 with CANCELLED; later ones are not affected once install_abort was called. */
+/*
+ * A running install_finish stops before W7 with CANCELLED; later ones are not affected once install_abort was called.
+ */
 void install_cancel(Installer *i);
 
 /* The running slot */

@@ -4,7 +4,8 @@
  * record - what the writer remembers of an installation across power cuts, and of each finished slot.
  *
  * Spec:     docs/protocol-writer.md, "State directory"; DESIGN.md 8 (W1, W4, W12)
- * Trust:    the directory is the writer's own; a damaged file counts as absent, a wrong bit is found by reading back (W5)
+ * Trust:    the directory is the writer's own; a damaged file counts as absent, a wrong bit is found by reading back
+ *           (W5)
  * Owns:     flat values
  * Units:    windows by number; sizes in bytes
  * Errors:   IO, NO_SPACE

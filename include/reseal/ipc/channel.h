@@ -4,7 +4,8 @@
  * channel - one datagram, one message, at most one file descriptor, over SOCK_SEQPACKET.
  *
  * Spec:     docs/protocol-writer.md, "Message"
- * Trust:    everything received is hostile; header, length and descriptor count are checked here, payload by its parser
+ * Trust:    everything received is hostile; header, length and descriptor count are checked here, payload by its
+ *           parser
  * Owns:     a Channel owns its fd; a received descriptor belongs to the caller
  * Units:    bytes
  * Errors:   PROTOCOL, WRITER_GONE (end of connection), IO

@@ -4,7 +4,8 @@
  * ring - the shared memory through which plaintext frames pass from reseald to the writer.
  *
  * Spec:     docs/protocol-writer.md, RING and FRAME
- * Trust:    the writer makes and seals it (no shrink, no grow); each side assumes the other changes bytes at any moment
+ * Trust:    the writer makes and seals it (no shrink, no grow); each side assumes the other changes bytes at any
+ *           moment
  * Owns:     a Ring owns mapping and fd
  * Units:    bytes; slots by number
  * Errors:   PROTOCOL (wrong size or seals), IO

@@ -36,8 +36,12 @@ int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsEr
 int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                       uint32_t *ret_n, RsError *err);
 int writer_call_ring(WriterClient *c, Ring **ret /* borrowed */, RsError *err);
-/* Pipelined: send returns at once when fewer than RING_SLOTS frames are outstanding, else waits for the oldest answer. */
-int writer_send_frame(WriterClient *c, uint32_t image, uint32_t frame, uint32_t ring_slot, uint32_t size, RsError *err);
+/*
+ * Pipelined: send returns at once when fewer than RING_SLOTS frames are outstanding, else waits for the oldest
+ * answer.
+ */
+int writer_send_frame(WriterClient *c, uint32_t image, uint32_t frame, uint32_t ring_slot, uint32_t size,
+                      RsError *err);
 /* A ring slot that is free to be filled; waits for answers while none is. */
 int writer_take_slot(WriterClient *c, uint32_t *ret_slot, RsError *err);
 int writer_drain(WriterClient *c, RsError *err);   /* all outstanding frames answered */

@@ -4,7 +4,8 @@
  * writer-proto - the messages between reseald and reseal-writer as types.
  *
  * Spec:     docs/protocol-writer.md, one heading per message
- * Trust:    the writer treats every field as hostile; reseald treats answers as coming from a more trusted side, still parsed strictly
+ * Trust:    the writer treats every field as hostile; reseald treats answers as coming from a more trusted side,
+ *           still parsed strictly
  * Owns:     flat values
  * Units:    bytes, frames and images by number
  * Errors:   PROTOCOL
@@ -41,7 +42,7 @@ typedef enum WriterPhase {
         WRITER_PHASE_WRITING,
         WRITER_PHASE_FINISHING,
         WRITER_PHASE_DONE,
-        WRITER_PHASE_FAILED,    /* a frame was refused: what was pipelined behind it is answered by FAIL, ABORT leads to IDLE */
+        WRITER_PHASE_FAILED, /* a frame was refused; what was sent behind it gets FAIL as well */
         _WRITER_PHASE_MAX,
 } WriterPhase;
 

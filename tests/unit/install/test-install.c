@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One installation through the engine, on swtpm, slots as files and a real GRUB environment (DESIGN.md 8, I0 to I5). */
+/*
+ * One installation through the engine, on swtpm, slots as files and a real GRUB environment (DESIGN.md 8, I0 to I5).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -157,8 +159,9 @@ static void an_aborted_installation_resumes_with_what_is_proven(void **state) {
 
         assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
-                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
-                                               &err), 0);
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
+                                               &next, ranges, &n, &err),
+                                 0);
         for (uint32_t f = 0; f < 18; f++) { /* the first window has 16 frames; its proof arrives a little later */
                 WriterFrame request = { .frame = f };
                 const uint8_t *data;
@@ -170,7 +173,9 @@ static void an_aborted_installation_resumes_with_what_is_proven(void **state) {
         assert_false(boot_state(w).slots[1].bootable);
         reboot_into(w, "A", NULL);
         assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
-        assert_int_equal(install_table(w->e.installer, 0, encoder_view(&w->one.images[0].encoded), &next, ranges, &n, &err), 0);
+        assert_int_equal(install_table(w->e.installer, 0, encoder_view(&w->one.images[0].encoded), &next,
+                                       ranges, &n, &err),
+                         0);
         assert_true(n <= 1);
         if (n == 1)
                 assert_int_equal(ranges[0].count % 16, 0);
@@ -193,8 +198,9 @@ static void another_release_replaces_an_open_record(void **state) {
 
         assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
-                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
-                                               &err), 0);
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
+                                               &next, ranges, &n, &err),
+                                 0);
         (void) test_frame(&w->one, 0, 0, &data, &f.size);
         assert_int_equal(install_frame(w->e.installer, &f, data, &err), 0);
         install_abort(w->e.installer);
@@ -220,8 +226,9 @@ static void before_the_first_verified_frame_the_target_is_as_it_was(void **state
         test_sha256_of_file(w->d.slot_path[1], before);
         assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
-                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
-                                               &err), 0);
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
+                                               &next, ranges, &n, &err),
+                                 0);
         assert_true(install_frame(w->e.installer, &f, rubbish, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_CHUNK_DIGEST);
         install_abort(w->e.installer);
@@ -266,8 +273,9 @@ static void releases_for_others_are_refused_before_anything_is_touched(void **st
         static const struct {
                 const char *what;
                 RsReason reason;
-        } cases[] = { { "line", RS_REASON_LINE },     { "board", RS_REASON_COMPATIBLE }, { "class", RS_REASON_SLOT_CLASS },
-                      { "clear", RS_REASON_POLICY },  { "size", RS_REASON_SIZE },        { "signer", RS_REASON_PURPOSE } };
+        } cases[] = { { "line", RS_REASON_LINE },        { "board", RS_REASON_COMPATIBLE },
+                      { "class", RS_REASON_SLOT_CLASS }, { "clear", RS_REASON_POLICY },
+                      { "size", RS_REASON_SIZE },        { "signer", RS_REASON_PURPOSE } };
         World *w = *state;
         uint8_t before[32], after[32];
 
@@ -288,7 +296,8 @@ static void releases_for_others_are_refused_before_anything_is_touched(void **st
                         test_release_done(&r);
                         test_release_begin(&r, 1, 1, ROOTFS + ((uint64_t) 4 << 20));
                 }
-                test_release_sign(&r, strcmp(cases[i].what, "signer") == 0 ? "bad/signer-purpose" : "firmware/signer");
+                test_release_sign(&r, strcmp(cases[i].what, "signer") == 0 ? "bad/signer-purpose"
+                                                                           : "firmware/signer");
                 assert_refused(w, &r, cases[i].reason);
                 test_release_done(&r);
         }
@@ -352,8 +361,9 @@ static void a_cancelled_finish_stops_before_the_release_is_accepted(void **state
 
         assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
-                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next, ranges, &n,
-                                               &err), 0);
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
+                                               &next, ranges, &n, &err),
+                                 0);
         for (uint32_t i = 0; i < 2; i++)
                 for (uint32_t f = 0; f < w->one.images[i].table->n_frames; f++) {
                         WriterFrame request = { .image = i, .frame = f };
@@ -387,8 +397,10 @@ static void a_window_that_was_lost_behind_its_bit_is_found(void **state) {
 
                 assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
                 for (uint32_t i = 0; i < 2; i++)
-                        assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded), &next,
-                                                       ranges, &n, &err), 0);
+                        assert_int_equal(install_table(w->e.installer, i,
+                                                       encoder_view(&w->one.images[i].encoded), &next, ranges,
+                                                       &n, &err),
+                                         0);
                 for (uint32_t f = 0; f < 3; f++) {
                         WriterFrame request = { .frame = f };
                         const uint8_t *data;
@@ -416,18 +428,28 @@ static void a_window_that_was_lost_behind_its_bit_is_found(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_release_lands_is_tried_and_marked_good, setup, teardown),
-                cmocka_unit_test_setup_teardown(the_floor_rises_once_and_shuts_the_older_slot_out, setup, teardown),
-                cmocka_unit_test_setup_teardown(an_aborted_installation_resumes_with_what_is_proven, setup, teardown),
+                cmocka_unit_test_setup_teardown(the_floor_rises_once_and_shuts_the_older_slot_out, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(an_aborted_installation_resumes_with_what_is_proven, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(another_release_replaces_an_open_record, setup, teardown),
-                cmocka_unit_test_setup_teardown(before_the_first_verified_frame_the_target_is_as_it_was, setup, teardown),
-                cmocka_unit_test_setup_teardown(tables_that_are_not_the_signed_ones_are_refused, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_signed_root_that_the_table_does_not_lead_to_is_refused, setup, teardown),
-                cmocka_unit_test_setup_teardown(releases_for_others_are_refused_before_anything_is_touched, setup, teardown),
-                cmocka_unit_test_setup_teardown(without_knowing_the_running_slot_nothing_is_installed, setup, teardown),
+                cmocka_unit_test_setup_teardown(before_the_first_verified_frame_the_target_is_as_it_was,
+                                                setup, teardown),
+                cmocka_unit_test_setup_teardown(tables_that_are_not_the_signed_ones_are_refused, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_signed_root_that_the_table_does_not_lead_to_is_refused,
+                                                setup, teardown),
+                cmocka_unit_test_setup_teardown(releases_for_others_are_refused_before_anything_is_touched,
+                                                setup, teardown),
+                cmocka_unit_test_setup_teardown(without_knowing_the_running_slot_nothing_is_installed, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_slot_that_runs_another_release_than_installed_is_not_marked, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_cancelled_finish_stops_before_the_release_is_accepted, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_window_that_was_lost_behind_its_bit_is_found, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_slot_that_runs_another_release_than_installed_is_not_marked,
+                                                setup, teardown),
+                cmocka_unit_test_setup_teardown(a_cancelled_finish_stops_before_the_release_is_accepted,
+                                                setup, teardown),
+                cmocka_unit_test_setup_teardown(a_window_that_was_lost_behind_its_bit_is_found, setup,
+                                                teardown),
         };
 
         return cmocka_run_group_tests(tests, test_pki_setup, test_pki_teardown);

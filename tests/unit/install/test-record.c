@@ -30,8 +30,15 @@ static int setup(void **state) {
         (void) strcpy(d->path, "/tmp/reseal-record.XXXXXX");
         assert_non_null(mkdtemp(d->path));
         d->fd = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        d->record = (InstallRecord){ .step = 4, .target = "B", .floor_max = 3, .release = 7, .epoch = 2, .version = "1.7",
-                                     .bundle_id = { 1, 2 }, .nonce = { 9 }, .n_images = 2 };
+        d->record = (InstallRecord){ .step = 4,
+                                     .target = "B",
+                                     .floor_max = 3,
+                                     .release = 7,
+                                     .epoch = 2,
+                                     .version = "1.7",
+                                     .bundle_id = { 1, 2 },
+                                     .nonce = { 9 },
+                                     .n_images = 2 };
         d->record.images[0] = (InstallImage){ "rootfs", "rootfs.b", 1u << 30, 64, true };
         d->record.images[1] = (InstallImage){ "kernel", "kernel.b", 1u << 20, 1, false };
         *state = d;
@@ -150,10 +157,13 @@ static void a_finished_slot_is_remembered_by_its_boot_name(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_record_comes_back_as_it_was, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_record_with_any_byte_changed_or_cut_reads_as_absent, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_record_with_any_byte_changed_or_cut_reads_as_absent, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(windows_are_set_one_by_one, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_bitmap_of_another_installation_is_not_believed, setup, teardown),
-                cmocka_unit_test_setup_teardown(a_finished_slot_is_remembered_by_its_boot_name, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_bitmap_of_another_installation_is_not_believed, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_finished_slot_is_remembered_by_its_boot_name, setup,
+                                                teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,9 +36,22 @@ static void slot_and_manifest_are_read(void **state) {
 
 static void everything_else_is_refused(void **state) {
         static const char *const bad[] = {
-                "", "\n", "A", "slot", "slot=", "slot=../A", "slot=.A", "slot=A B", "slot=A\nslot=B", "manifest=" ID,
-                "slot=A\nmanifest=" ID "\nmanifest=" ID, "slot=A\nmanifest=00", "slot=A\nmanifest=", "slot=A\nother=1",
-                "slot=A\r\n", "slot=0123456789012345678901234567890123456789",
+                "",
+                "\n",
+                "A",
+                "slot",
+                "slot=",
+                "slot=../A",
+                "slot=.A",
+                "slot=A B",
+                "slot=A\nslot=B",
+                "manifest=" ID,
+                "slot=A\nmanifest=" ID "\nmanifest=" ID,
+                "slot=A\nmanifest=00",
+                "slot=A\nmanifest=",
+                "slot=A\nother=1",
+                "slot=A\r\n",
+                "slot=0123456789012345678901234567890123456789",
         };
         InstallBooted b = { .slot = "kept" };
         RsError err = RS_ERROR_INIT;

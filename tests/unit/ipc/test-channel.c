@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One datagram, one message (S20, T26): whatever does not fit the header is refused, every stray descriptor is closed. */
+/*
+ * One datagram, one message (S20, T26): whatever does not fit the header is refused, every stray descriptor is
+ * closed.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -244,12 +247,16 @@ static void control_bytes_in_a_foreign_error_text_are_escaped(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(a_message_with_a_descriptor_arrives_as_it_was_sent, setup, teardown),
-                cmocka_unit_test_setup_teardown(the_longest_payload_passes_and_one_byte_more_does_not, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_message_with_a_descriptor_arrives_as_it_was_sent, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(the_longest_payload_passes_and_one_byte_more_does_not, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(nothing_there_is_not_a_failure, setup, teardown),
-                cmocka_unit_test_setup_teardown(the_end_of_the_connection_has_its_own_reason, setup, teardown),
+                cmocka_unit_test_setup_teardown(the_end_of_the_connection_has_its_own_reason, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(headers_that_lie_are_refused, setup, teardown),
-                cmocka_unit_test_setup_teardown(more_than_one_descriptor_is_refused_and_none_stays_open, setup, teardown),
+                cmocka_unit_test_setup_teardown(more_than_one_descriptor_is_refused_and_none_stays_open,
+                                                setup, teardown),
                 cmocka_unit_test(a_stream_socket_is_refused),
                 cmocka_unit_test(an_error_crosses_the_socket_field_by_field),
                 cmocka_unit_test(an_error_with_an_unknown_reason_or_errno_is_refused),

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* reseald's end against a writer that is a thread of the test: order, pipelining, cancelling, and a writer that lies. */
+/*
+ * reseald's end against a writer that is a thread of the test: order, pipelining, cancelling, and a writer that lies.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages of the writer: each payload goes through unchanged, no other payload is taken; the table of requests is complete. */
+/*
+ * Messages of the writer: each payload goes through unchanged, no other payload is taken; the table of requests is
+ * complete.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,8 +138,12 @@ static void ranges_must_ascend_and_not_touch(void **state) {
 
 static void frame_requests_are_held_to_their_limits(void **state) {
         static const WriterFrame bad[] = {
-                { RS_IMAGES_MAX, 0, 0, 4096 }, { 0, RS_CHUNKS_MAX, 0, 4096 }, { 0, 0, WRITER_FRAMES_OUTSTANDING_MAX, 4096 },
-                { 0, 0, 0, 0 }, { 0, 0, 0, 4095 }, { 0, 0, 0, RS_FRAME_SIZE_MAX + 4096 },
+                { RS_IMAGES_MAX, 0, 0, 4096 },
+                { 0, RS_CHUNKS_MAX, 0, 4096 },
+                { 0, 0, WRITER_FRAMES_OUTSTANDING_MAX, 4096 },
+                { 0, 0, 0, 0 },
+                { 0, 0, 0, 4095 },
+                { 0, 0, 0, RS_FRAME_SIZE_MAX + 4096 },
                 { 0, 0, UINT32_MAX - 1, 4096 },
         };
         static const WriterFrame good[] = {
@@ -193,7 +200,8 @@ static void table_and_offer_and_mark_are_held_to_their_limits(void **state) {
         assert_string_equal(name, "A");
         for (uint8_t k = 0; k < 6; k++) {
                 mark[3] = k;
-                assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, name, &err) == 0, k >= 1 && k <= 3);
+                assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, name, &err) == 0,
+                                 k >= 1 && k <= 3);
         }
 }
 
