@@ -345,8 +345,7 @@ static void a_tpm_that_asks_for_patience_gets_it(void **state) {
 }
 
 /* In a process of its own, which a rule kills.  A Secret is not inherited through fork, so its bytes are. */
-static void commit_and_die(const TpmRecord *r, uint8_t gate_bytes[32]) {
-        Tpm *t = device_tpm(&device, true);
+static void commit_and_die(Tpm *t, const TpmRecord *r, uint8_t gate_bytes[32]) {
         Secret *gate = secret_new_take(gate_bytes, 32);
         RsError err = RS_ERROR_INIT;
 
@@ -361,6 +360,7 @@ static void a_killed_commit_leaves_one_valid_record(void **state) {
         (void) state;
         for (unsigned kind = 0; kind < 2; kind++)
                 for (unsigned at = 1; at <= 60; at++) {
+                        _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, true); /* connects in the child */
                         TpmRecord r = release_record(500 + 100 * kind + at);
                         TpmState before = read_state(), after;
                         uint8_t gate_bytes[32];
@@ -374,7 +374,7 @@ static void a_killed_commit_leaves_one_valid_record(void **state) {
                         pid = fork();
                         assert_true(pid >= 0);
                         if (pid == 0)
-                                commit_and_die(&r, gate_bytes);
+                                commit_and_die(t, &r, gate_bytes);
                         assert_int_equal(waitpid(pid, &status, 0), pid);
                         (void) no_faults(NULL);
                         after = read_state();
