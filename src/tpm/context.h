@@ -60,7 +60,7 @@ void tpm_flush(Tpm *t, ESYS_TR handle);
 /* The SRK; its Name compared with the pinned one, or its public area with the template. */
 int tpm_use_srk(Tpm *t, ESYS_TR *ret, RsError *err);
 TPM2B_PUBLIC tpm_srk_template(void);
-/* Salted to the SRK, AES-128-CFB for the first parameter in both directions, continued. type: TPM2_SE_HMAC or _POLICY. */
+/* Salted to the SRK, AES-128-CFB for the first parameter both ways, continued.  type: TPM2_SE_HMAC, _POLICY. */
 int tpm_session(Tpm *t, TPM2_SE type, ESYS_TR *ret, RsError *err);
 int tpm_set_auth(Tpm *t, ESYS_TR handle, const Secret *auth, RsError *err); /* NULL: overwrite with nothing */
 /* Is there something at this handle of the TPM? 1 and a noted ESYS handle, or 0. */
@@ -71,7 +71,7 @@ int tpm_fail_at(Tpm *t, TSS2_RC rc, RsError *err, const char *function, int line
 #define tpm_fail(t, rc, err, what) rs_negative(tpm_fail_at((t), (rc), (err), __func__, __LINE__, (what)))
 /* The TPM's own answer without the layer that passed it on and without parameter number; 0 for other layers. */
 uint32_t tpm_rc_base(TSS2_RC rc);
-/* After an answer that asks to come again later (NV_RATE, RETRY, TESTING): waits and says yes, a bounded number of times. */
+/* After an answer that asks to come again (NV_RATE, RETRY, TESTING): waits and says yes, a few times. */
 bool tpm_again(TSS2_RC rc, unsigned *attempt);
 #define TPM_TRY(call)                                      \
         ({                                                 \

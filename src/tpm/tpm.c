@@ -68,7 +68,7 @@ int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm 
                 memcpy(t->srk_name, srk_name, TPM_NAME_SIZE);
         }
         (void) pthread_mutex_init(&t->mutex, NULL); /* never fails with default attributes on Linux */
-        /* tpm2-tss writes every refused command to stderr; our reasons say it once.  Whoever wants more, sets it. */
+        /* tpm2-tss writes every refused command to stderr; our reasons say it once. */
         (void) setenv("TSS2_LOG", "all+NONE", 0);
         if (!t->tcti_text || !t->lock_path) {
                 (void) tpm_free(t);
@@ -179,7 +179,7 @@ static int connect_tpm(Tpm *t, RsError *err) {
         if (t->shared)
                 return 0;
 
-        /* Firmware or the kernel have done it on a real device; a bare chip or swtpm after a reset needs it from us. */
+        /* Firmware or the kernel have done it on a real device; a bare chip after a reset needs it from us. */
         rc = Esys_Startup(t->esys, TPM2_SU_CLEAR);
         if (rc != TSS2_RC_SUCCESS && rc != TPM2_RC_INITIALIZE)
                 return tpm_fail(t, rc, err, "start the TPM");
@@ -207,7 +207,7 @@ int tpm_begin(Tpm *t, RsError *err) {
 }
 
 static void release(Tpm *t, TpmNote note) {
-        /* A failure leaves a place taken until the next holder cleans up, or the resource manager sees us close. */
+        /* On failure the place stays taken until the next holder, or the resource manager, cleans up. */
         if (note.flush) {
                 if (Esys_FlushContext(t->esys, note.handle) != TSS2_RC_SUCCESS)
                         t->broken = true;
@@ -262,7 +262,7 @@ int tpm_find(Tpm *t, TPM2_HANDLE handle, ESYS_TR *ret, RsError *err) {
         return 1;
 }
 
-/* TCG "TPM v2.0 Provisioning Guidance", ECC P-256 storage key, with noDA: power cuts must not lock the device out. */
+/* ECC P-256 storage key of the TCG guidance, with noDA: power cuts must not lock the device out. */
 TPM2B_PUBLIC tpm_srk_template(void) {
         return (TPM2B_PUBLIC){
                 .publicArea = {
@@ -281,7 +281,7 @@ TPM2B_PUBLIC tpm_srk_template(void) {
         };
 }
 
-/* Without a pinned Name (provisioning) the key must at least be of our kind: same public area but for the point. */
+/* Without a pinned Name (provisioning) the key must be of our kind: same public area but for the point. */
 static int check_srk_kind(Tpm *t, ESYS_TR srk, RsError *err) {
         _cleanup_(esys_freep) TPM2B_PUBLIC *found = NULL;
         TPM2B_PUBLIC want = tpm_srk_template();

@@ -2,8 +2,9 @@
 /*
  * faulttcti - a TCTI that sits between tpm2-tss and the real one and breaks chosen commands.
  *
- * TctiLdr accepts the path of a library as the name of a TCTI, so the programs under test need no hook: their configuration
- * says "/path/faulttcti.so:swtpm:path=...".  Rules come from the environment, at each command anew:
+ * TctiLdr accepts the path of a library as the name of a TCTI, so the programs under test need no hook: their
+ * configuration says "/path/faulttcti.so:swtpm:path=...".  Rules come from the environment, at each command
+ * anew:
  *
  *   RESEAL_FAULT="NV_Increment:1:lose,NV_Write:2-3:rc=0x920,Sign:1:delay=200"
  *
@@ -14,8 +15,8 @@
  *   delay=N  N milliseconds later
  *   kill     executed, then this process is killed
  *   killfirst  this process is killed before the command is sent
- * "*" is any command; occurrences are then counted over all of them.  RESEAL_FAULT_TRACE=FILE appends the codes sent.
- * A test in the same process resets the counts by changing RESEAL_FAULT_EPOCH.
+ * "*" is any command; occurrences are then counted over all of them.  RESEAL_FAULT_TRACE=FILE appends the
+ * codes sent. A test in the same process resets the counts by changing RESEAL_FAULT_EPOCH.
  */
 #include <signal.h>
 #include <stdint.h>

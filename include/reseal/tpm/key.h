@@ -30,7 +30,7 @@ typedef struct TpmKey {
         uint8_t blob[TPM_BLOB_MAX];  /* TPM2B_PRIVATE || TPM2B_PUBLIC */
         uint32_t blob_size;
         uint8_t point[RS_POINT_SIZE];
-        TpmKeyPurpose purpose;       /* from the attributes, checked: fixedTPM, fixedParent, sensitiveDataOrigin, noDA */
+        TpmKeyPurpose purpose;       /* follows from the public area, which is compared whole */
 } TpmKey;
 
 int tpm_key_create(Tpm *t, TpmKeyPurpose purpose, TpmKey *ret, RsError *err);
@@ -42,8 +42,8 @@ int tpm_key_sign(Tpm *t, const TpmKey *key, const uint8_t digest[32], uint8_t re
 /* TPM2_ECDH_ZGen: X coordinate, 32 bytes. */
 int tpm_key_ecdh(Tpm *t, const TpmKey *key, const uint8_t point[RS_POINT_SIZE], Secret **ret_z, RsError *err);
 /* DER SubjectPublicKeyInfo and its SHA-256 (the device id for the unwrap key). */
-int tpm_key_spki(const TpmKey *key, Encoder *ret_der, uint8_t ret_sha256[32], RsError *err); /* ret_der may be NULL */
-/* TPM2_Certify: the statement (TPMS_ATTEST) and its signature by the attestation key: `subject` lives in this TPM. */
+int tpm_key_spki(const TpmKey *key, Encoder *ret_der /* or NULL */, uint8_t ret_sha256[32], RsError *err);
+/* TPM2_Certify: statement (TPMS_ATTEST) and signature of the attestation key that subject lives in this TPM. */
 int tpm_key_certify(Tpm *t, const TpmKey *attest, const TpmKey *subject, Span nonce, Encoder *ret_statement,
                     uint8_t ret_der[72], size_t *ret_size, RsError *err);
 const char *tpm_key_purpose_to_string(TpmKeyPurpose purpose); /* "identity", "unwrap", "attest" */
@@ -55,7 +55,7 @@ const char *tpm_key_purpose_to_string(TpmKeyPurpose purpose); /* "identity", "un
  */
 struct evp_pkey_st;
 int tpm_key_evp(Tpm *t, const TpmKey *key, struct evp_pkey_st **ret, RsError *err);
-/* OpenSSL cannot carry a reason: did the last signature for it fail, and why?  Asked after a failed handshake. */
+/* OpenSSL carries no reason: did the last signature for it fail, and why?  For after a failed handshake. */
 bool tpm_key_evp_failure(Tpm *t, RsError *ret);
 /* TPM2_Sign calls made so far through this Tpm: one per TLS handshake (S29). */
 uint64_t tpm_sign_count(const Tpm *t);

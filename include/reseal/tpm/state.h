@@ -43,9 +43,9 @@ int tpm_state_commit(Tpm *t, const Secret *gate_auth, const TpmRecord *record, R
 /* Raises FLOOR by one only while it is below `below`; idempotent. */
 int tpm_floor_raise(Tpm *t, const Secret *gate_auth, uint64_t below, RsError *err);
 
-/* Provisioning. owner_auth may be NULL (empty). Each is idempotent and says in *ret_changed whether it did anything. */
+/* Provisioning.  owner_auth may be NULL (empty).  Idempotent; *ret_changed tells whether anything was done. */
 int tpm_provision_srk(Tpm *t, const Secret *owner_auth, uint8_t ret_name[TPM_NAME_SIZE], bool *ret_changed,
                       RsError *err);
 int tpm_provision_nv(Tpm *t, const Secret *owner_auth, const Secret *gate_auth, bool *ret_changed, RsError *err);
-/* Sets values that are still empty; NULL leaves one alone.  lockoutAuth first: ownerAuth set means that all is done. */
+/* Sets values that are still empty; NULL leaves one alone.  lockoutAuth first: ownerAuth set means done. */
 int tpm_provision_auth(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, RsError *err);

@@ -47,7 +47,7 @@ void tpm_config_done(TpmConfig *c);
 
 typedef struct Tpm Tpm;
 
-/* Connects lazily: the first command finds out whether there is a TPM.  srk_name may be NULL (provisioning only). */
+/* Connects lazily: the first command finds out whether there is a TPM.  srk_name NULL: provisioning only. */
 int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm **ret, RsError *err);
 Tpm *tpm_free(Tpm *t);
 RS_DEFINE_CLEANUP(Tpm, tpm_free)

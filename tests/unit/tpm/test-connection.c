@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tpm/tpm, tpm/config, tpm/nv: the lock of a bare TPM, what a killed process leaves behind, a TPM that goes and comes back,
- * and policies computed here against those the TPM computes.
+ * tpm/tpm, tpm/config, tpm/nv: the lock of a bare TPM, what a killed process leaves behind, a TPM that goes
+ * and comes back, and policies computed here against those the TPM computes.
  */
 #include <fcntl.h>
 #include <setjmp.h>

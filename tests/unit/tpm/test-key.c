@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tpm/key and tpm/provider on a software TPM: three keys with one purpose each (S42), that never leave it (S43), and the
- * identity key in OpenSSL: a request, and handshakes of TLS 1.3 with exactly one TPM2_Sign each (S29).
+ * tpm/key and tpm/provider on a software TPM: three keys with one purpose each (S42), that never leave it
+ * (S43), and the identity key in OpenSSL: a request, and handshakes of TLS 1.3 with exactly one TPM2_Sign
+ * each (S29).
  */
 #include <setjmp.h>
 #include <stdarg.h>

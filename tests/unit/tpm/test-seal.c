@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tpm/seal on a software TPM: opens while FLOOR has not passed, never after, nowhere else, and not by any other policy.
+ * tpm/seal on a software TPM: opens while FLOOR has not passed, never after, nowhere else, and not by any
+ * other policy.
  */
 #include <setjmp.h>
 #include <stdarg.h>

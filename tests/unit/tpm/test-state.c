@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * tpm/state on a real (software) TPM: provisioning, the commit, lost answers, and what nobody without the gate secret
- * can do.  Requirements S2, S11; the hostile half is what a taken-over reseald could try.
+ * tpm/state on a real (software) TPM: provisioning, the commit, lost answers, and what nobody without the
+ * gate secret can do.  Requirements S2, S11; the hostile half is what a taken-over reseald could try.
  */
 #include <setjmp.h>
 #include <signal.h>

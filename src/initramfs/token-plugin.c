@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libcryptsetup-token-reseal.so - opens a slot at boot: stock cryptsetup and systemd-cryptsetup load it for
+ * tokens of type "reseal".
+ *
+ * libcryptsetup finds it by name in its token directory and asks for the passphrase of the token's key slot;
+ * the TPM gives it while FLOOR has not passed the slot (docs/tpm.md).  It runs as root in the initramfs and
+ * perhaps in a shell on the device, so it believes nothing of its surroundings: which TPM comes from the
+ * configuration file of the system, or is /dev/tpmrm0; no environment variable and nothing in the header
+ * (which an attacker may have written) names a library or a path.
+ *
+ * systemd does not wait for the TPM when it tries tokens without being told of a TPM, so the wait is here.
+ *
+ * It needs nothing but reading from the TPM and no secret of its own: what it returns is worth nothing once
+ * FLOOR has risen. The passphrase lives in malloc memory because the interface wants that; buffer_free wipes
+ * it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <libcryptsetup.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/config.h>
+#include <reseal/base/names.h>
+#include <reseal/slot/volume.h>
+#include <reseal/tpm/seal.h>
+
+#define WAIT_SECONDS 10u
+#define EXPORT __attribute__((visibility("default")))
+
+/* libcryptsetup declares types of these, not functions. */
+const char *cryptsetup_token_version(void);
+int cryptsetup_token_open(struct crypt_device *cd, int token, char **password, size_t *password_len,
+                          void *usrptr);
+void cryptsetup_token_buffer_free(void *buffer, size_t size);
+int cryptsetup_token_validate(struct crypt_device *cd, const char *json);
+void cryptsetup_token_dump(struct crypt_device *cd, const char *json);
+
+EXPORT const char *cryptsetup_token_version(void) {
+        return "reseal " RS_VERSION;
+}
+
+EXPORT int cryptsetup_token_validate(struct crypt_device *cd, const char *json) {
+        RsError err = RS_ERROR_INIT;
+        uint8_t bundle_id[32];
+        TpmSealed sealed;
+
+        (void) cd;
+        return slot_token_parse(json, &sealed, bundle_id, &err) < 0 ? -EINVAL : 0;
+}
+
+EXPORT void cryptsetup_token_buffer_free(void *buffer, size_t size) {
+        if (buffer)
+                explicit_bzero(buffer, size);
+        free(buffer);
+}
+
+EXPORT void cryptsetup_token_dump(struct crypt_device *cd, const char *json) {
+        RsError err = RS_ERROR_INIT;
+        uint8_t bundle_id[32];
+        TpmSealed sealed;
+        char line[160];
+
+        if (slot_token_parse(json, &sealed, bundle_id, &err) < 0)
+                return;
+        (void) snprintf(line, sizeof(line), "\tTPM2 policy: NV 0x%08x <= %llu\n", sealed.nv_index,
+                        (unsigned long long) sealed.floor_max);
+        crypt_log(cd, CRYPT_LOG_NORMAL, line);
+        (void) snprintf(line, sizeof(line), "\tBundle:      %02x%02x%02x%02x...\n", bundle_id[0],
+                        bundle_id[1], bundle_id[2], bundle_id[3]);
+        crypt_log(cd, CRYPT_LOG_NORMAL, line);
+}
+
+static int on_key(void *userdata, const char *section, const char *key, const char *value, RsError *err) {
+        return strcmp(section, "tpm") == 0 ? tpm_config_set(userdata, key, value, err) : 1;
+}
+
+/* An initramfs need not carry the file; then it is the kernel's resource manager. */
+static int read_config(TpmConfig *ret, RsError *err) {
+        if (access(RS_PATH_CONF_DAEMON, F_OK) < 0) {
+                ret->shared = true;
+                return config_string("device:/dev/tpmrm0", &ret->tcti, err);
+        }
+        return config_read(RS_PATH_CONF_DAEMON, on_key, ret, err);
+}
+
+/* Until the TPM is there; every other failure is final. */
+static int unseal_when_there(const TpmConfig *config, const TpmSealed *sealed, Secret **ret, RsError *err) {
+        const struct timespec pause = { .tv_nsec = 100000000 };
+        _cleanup_(tpm_freep) Tpm *t = NULL;
+        int r;
+
+        /* The Name in the token is as good as a pinned one: with another the blob does not load. */
+        r = tpm_new(config, sealed->srk_name, &t, err);
+        for (unsigned i = 0; r >= 0 && i < 10 * WAIT_SECONDS; i++) {
+                *err = RS_ERROR_INIT;
+                r = tpm_unseal(t, sealed, ret, err);
+                if (r >= 0 || err->reason != RS_REASON_TPM_GONE)
+                        return r;
+                (void) nanosleep(&pause, NULL);
+                r = 0;
+        }
+        return rs_negative(-err->errnum);
+}
+
+static int passphrase_of(const char *json, Secret **ret, RsError *err) {
+        _cleanup_(secret_freep) Secret *secret = NULL;
+        TpmConfig config = { 0 };
+        uint8_t bundle_id[32];
+        TpmSealed sealed;
+        int r;
+
+        r = slot_token_parse(json, &sealed, bundle_id, err);
+        if (r < 0)
+                return r;
+        r = read_config(&config, err);
+        if (r >= 0)
+                r = unseal_when_there(&config, &sealed, &secret, err);
+        tpm_config_done(&config);
+        return r < 0 ? r : slot_passphrase(secret, ret, err);
+}
+
+/* What libcryptsetup makes of a failure: another token may be tried, or the hardware was not there. */
+static int errno_for_cryptsetup(RsReason reason) {
+        if (reason == RS_REASON_TPM_AUTH)
+                return -EPERM;
+        return reason == RS_REASON_TPM_GONE || reason == RS_REASON_TPM_BUSY ? -EAGAIN : -EINVAL;
+}
+
+EXPORT int cryptsetup_token_open(struct crypt_device *cd, int token, char **password, size_t *password_len,
+                                 void *usrptr) {
+        _cleanup_(secret_freep) Secret *text = NULL;
+        RsError err = RS_ERROR_INIT;
+        const char *json = NULL;
+        char *copy;
+
+        (void) usrptr; /* an application's pointer: what it points to is not ours to guess */
+        if (crypt_token_json_get(cd, token, &json) < 0)
+                return -EINVAL;
+        if (passphrase_of(json, &text, &err) < 0) {
+                char line[300];
+
+                (void) snprintf(line, sizeof(line), "reseal token %d: %s: %s\n", token,
+                                rs_reason_name(err.reason), err.text);
+                crypt_log(cd, CRYPT_LOG_ERROR, line);
+                return errno_for_cryptsetup(err.reason);
+        }
+        copy = malloc(secret_size(text));
+        if (!copy)
+                return -ENOMEM;
+        memcpy(copy, secret_bytes(text), secret_size(text));
+        *password = copy;
+        *password_len = secret_size(text);
+        return 0;
+}

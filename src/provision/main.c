@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * reseal-provision - makes a device: keys and rollback state in its TPM, requests, certificates, the writer's
+ * drop-in.
+ *
+ *   user            root, in the factory or on first boot; never while the services run
+ *   files           state directories of both services, requests, escrow, receipt
+ *   hostile inputs  none; certificates are compared with the keys
+ *   never           network; keeps ownerAuth and lockoutAuth; overwrites a state that it did not make
+ *
+ * Three verbs, each safe to repeat.  Exit status: 0 done or nothing to do, 1 failed, 2 usage.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <reseal/base/cleanup.h>
+#include <reseal/base/names.h>
+
+#include "provision.h"
+
+enum { OPTION_FIRST = 256 };
+
+typedef struct OptionSlot {
+        const char *name;
+        const char *verbs; /* initials of the verbs that know it: i, c, d */
+        size_t offset;
+} OptionSlot;
+
+#define SLOT(name, verbs, member) \
+        { (name), (verbs), offsetof(Options, member) }
+
+static const OptionSlot slots[] = {
+        SLOT("config", "i", config),
+        SLOT("state-dir", "ic", state_dir),
+        SLOT("writer-state-dir", "i", writer_state_dir),
+        SLOT("device-serial", "i", serial),
+        SLOT("line", "i", line),
+        SLOT("csr-out", "i", csr_out),
+        SLOT("escrow", "i", escrow),
+        SLOT("receipt", "i", receipt),
+        SLOT("owner-auth-file", "i", owner_auth_file),
+        SLOT("identity", "c", certificates[TPM_KEY_IDENTITY]),
+        SLOT("unwrap", "c", certificates[TPM_KEY_UNWRAP]),
+        SLOT("attest", "c", certificates[TPM_KEY_ATTEST]),
+        SLOT("writer-conf", "d", writer_conf),
+        SLOT("output", "d", output),
+};
+
+static void usage(FILE *to) {
+        (void) fputs("reseal-provision init --device-serial S [--line L] [--config FILE] [--state-dir DIR]\n"
+                     "        [--writer-state-dir DIR] [--csr-out DIR] [--escrow FILE|-] [--receipt FILE]\n"
+                     "        [--owner-auth-file FILE]\n"
+                     "reseal-provision certs [--state-dir DIR] [--identity FILE] [--unwrap FILE] [--attest "
+                     "FILE]\n"
+                     "reseal-provision drop-in --output FILE|- [--writer-conf FILE]\n"
+                     "reseal-provision --help | --version\n",
+                     to);
+}
+
+/* 0 or 2 (usage error, said) */
+static int parse_options(int argc, char **argv, char verb, Options *o) {
+        struct option known[ELEMENTSOF(slots) + 1] = { 0 };
+        int c;
+
+        for (unsigned i = 0; i < ELEMENTSOF(slots); i++)
+                known[i] = (struct option){ slots[i].name, required_argument, NULL, OPTION_FIRST + (int) i };
+        while ((c = getopt_long(argc, argv, "", known, NULL)) >= 0) {
+                const OptionSlot *s;
+
+                if (c < OPTION_FIRST)
+                        return 2; /* getopt has said what */
+                s = &slots[c - OPTION_FIRST];
+                if (!strchr(s->verbs, verb)) {
+                        (void) fprintf(stderr, "reseal-provision: --%s does not belong to this verb\n",
+                                       s->name);
+                        return 2;
+                }
+                memcpy((char *) o + s->offset, &optarg, sizeof(optarg));
+        }
+        if (optind < argc) {
+                (void) fprintf(stderr, "reseal-provision: what is \"%s\"?\n", argv[optind]);
+                return 2;
+        }
+        return 0;
+}
+
+/* Goes into a certificate subject and into files of simple syntax. */
+static bool is_serial(const char *s) {
+        return s && *s && strlen(s) <= 64 &&
+               strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:") == strlen(s);
+}
+
+static int run(char verb, const Options *o, RsError *err) {
+        if (verb == 'i') {
+                if (!is_serial(o->serial))
+                        return rs_fail(err, INVALID, "--device-serial: 1 to 64 letters, digits, - _ . :");
+                return verb_init(o, err);
+        }
+        if (verb == 'c') {
+                if (!o->certificates[TPM_KEY_IDENTITY] && !o->certificates[TPM_KEY_UNWRAP] &&
+                    !o->certificates[TPM_KEY_ATTEST])
+                        return rs_fail(err, INVALID, "no certificate given: --identity, --unwrap, --attest");
+                return verb_certs(o, err);
+        }
+        if (!o->output)
+                return rs_fail(err, INVALID, "--output is missing");
+        return verb_drop_in(o, err);
+}
+
+int main(int argc, char **argv) {
+        static const char *const verbs[] = { "init", "certs", "drop-in" };
+        Options o = {
+                .config = RS_PATH_CONF_DAEMON,
+                .writer_conf = RS_PATH_CONF_WRITER,
+                .state_dir = RS_PATH_STATE_DAEMON,
+                .writer_state_dir = RS_PATH_STATE_WRITER,
+        };
+        RsError err = RS_ERROR_INIT;
+        const char *verb = argc > 1 ? argv[1] : "";
+
+        (void) umask(022);
+        if (strcmp(verb, "--help") == 0 || strcmp(verb, "--version") == 0) {
+                if (verb[2] == 'h')
+                        usage(stdout);
+                else
+                        (void) puts("reseal-provision " RS_VERSION);
+                return 0;
+        }
+        for (unsigned i = 0; i < ELEMENTSOF(verbs); i++) {
+                if (strcmp(verb, verbs[i]) != 0)
+                        continue;
+                if (parse_options(argc - 1, argv + 1, verb[0], &o) != 0)
+                        return 2;
+                if (run(verb[0], &o, &err) >= 0)
+                        return 0;
+                (void) fprintf(stderr, "reseal-provision: %s: %s\n", rs_reason_name(err.reason), err.text);
+                return err.reason == RS_REASON_INVALID ? 2 : 1;
+        }
+        usage(stderr);
+        return 2;
+}
