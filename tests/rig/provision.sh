@@ -52,6 +52,29 @@ C
         chmod 644 "$etc"/*.conf
 }
 
+# init, the device CA's answer, certs; the writer's drop-in; all of it a second time, which must change nothing.
+rig_provision() {
+        local kind request serial=gateway-0001
+        rig_configure
+        mkdir -p "$RIG/keep/csr"
+        quiet in_device reseal-provision init --device-serial $serial --line "$RIG_LINE" --csr-out /srv/keep/csr \
+                --escrow /srv/keep/escrow --receipt /srv/keep/receipt || return 1
+        # only the identity key can sign a request; the other two come as public keys
+        for kind in identity unwrap attest; do
+                request=$RIG/keep/csr/$kind.pub
+                [ -e "$request" ] || request=$RIG/keep/csr/$kind.csr
+                quiet "$SOURCE_ROOT/tests/fixtures/make-pki.sh" sign-device "$PKI" $kind \
+                        "$request" "$RIG/keep/csr/$kind.pem" "$serial" || return 1
+        done
+        quiet in_device reseal-provision certs --identity /srv/keep/csr/identity.pem --unwrap /srv/keep/csr/unwrap.pem \
+                --attest /srv/keep/csr/attest.pem || return 1
+        cp "$RIG/keep/csr/unwrap.pem" "$RIG/unwrap.pem"
+        RIG_DEVICE_ID=$(openssl x509 -in "$RIG/unwrap.pem" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d' ' -f1)
+        in_device mkdir -p /etc/systemd/system/reseal-writer.service.d
+        quiet in_device reseal-provision drop-in --output /etc/systemd/system/reseal-writer.service.d/50-slots.conf || return 1
+        in_device systemctl daemon-reload
+}
+
 rig_services_start() {
         in_device systemctl start reseal-writer.socket reseald.service
 }
