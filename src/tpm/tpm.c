@@ -272,7 +272,9 @@ TPM2B_PUBLIC tpm_srk_template(void) {
                                             TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |
                                             TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_NODA,
                         .parameters.eccDetail = {
-                                .symmetric = { .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB },
+                                .symmetric = { .algorithm = TPM2_ALG_AES,
+                                               .keyBits.aes = 128,
+                                               .mode.aes = TPM2_ALG_CFB },
                                 .scheme.scheme = TPM2_ALG_NULL,
                                 .curveID = TPM2_ECC_NIST_P256,
                                 .kdf.scheme = TPM2_ALG_NULL,
