@@ -53,6 +53,8 @@ struct Installer {
 
 /* steps.c: runs one step of the table, tells on_step before and after, makes it durable in the record. */
 int run_step(Installer *i, InstallStep step, RsError *err);
+/* steps.c: 1 = the running slot's epoch is above the floor's, W11 is due. */
+int floor_pending(Installer *i, RsError *err);
 /* install.c */
 int part_open(Installer *i, uint32_t part, RsError *err);
 int part_finish(Installer *i, RsError *err);

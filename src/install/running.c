@@ -141,7 +141,8 @@ int install_converge(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
-        return running->good ? run_step(i, INSTALL_W11_FLOOR, err) : 0;
+        r = running->good ? floor_pending(i, err) : 0;
+        return r > 0 ? run_step(i, INSTALL_W11_FLOOR, err) : r;
 }
 
 /* -- SLOTS and STATE -------------------------------------------------------------------------------------------- */

@@ -201,6 +201,20 @@ static int flag_others_bad(Installer *i, RsError *err) {
         return 0;
 }
 
+int floor_pending(Installer *i, RsError *err) {
+        InstallSlot slot;
+        TpmState state;
+        int r;
+
+        r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
+        if (r <= 0)
+                return r; /* a slot from the factory: its epoch is the record's */
+        r = tpm_state_read(i->device.tpm, &state, err);
+        if (r < 0)
+                return r;
+        return !state.record.empty && slot.epoch > state.record.floor_epoch;
+}
+
 /*
  * The epoch rose with the running slot: older slots stop opening.  First nothing may point to them any more, then
  * FLOOR
@@ -214,12 +228,10 @@ static int step_w11_floor(Installer *i, RsError *err) {
 
         r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
         if (r <= 0)
-                return r; /* a slot from the factory: its epoch is the record's */
+                return r; /* floor_pending has seen it */
         r = tpm_state_read(i->device.tpm, &state, err);
         if (r < 0)
                 return r;
-        if (state.record.empty || slot.epoch <= state.record.floor_epoch)
-                return 0;
         r = flag_others_bad(i, err);
         if (r < 0)
                 return r;
