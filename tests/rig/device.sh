@@ -9,7 +9,7 @@
 #   rig_reboot [SLOT]        stop; what grub.cfg would choose; start.  Sets RIG_BOOTED
 #   in_device CMD...         runs CMD there as root        as_user USER CMD...   ... as USER
 #   rig_tpm_cycle            takes the TPM's power only
-#   rig_log [UNIT]           the device's journal, one line per message
+#   rig_log [UNIT]           the journal of our services, or of UNIT, one line per message
 #
 # The device's root is an overlay: what `meson install` gives and a little /etc, above the machine's own root read-only.
 # It is seen in this mount namespace only; home directories are masked.  The network is a loopback of its own.
@@ -120,7 +120,9 @@ as_user() {
 }
 
 rig_log() {
-        in_device journalctl --no-pager -o cat ${1:+-u "$1"}
+        local units=(-u reseald -u reseal-writer)
+        [ $# -eq 0 ] || units=(-u "$1")
+        in_device journalctl --no-pager -o cat "${units[@]}" || true
 }
 
 rig_tpm_cycle() {
@@ -164,6 +166,7 @@ rig_reboot() {
         RIG_BOOTED=${1:-$(rig_grub_choose)} || rig_die "the boot state names no slot that can be started"
         RIG_BOOTED_BUNDLE=$(cat "$RIG/keep/bundle.$RIG_BOOTED" 2>/dev/null || true)
         rig_device_start
+        wait_for 20 rig_services_talk || rig_die "reseald and reseal-writer do not come up after the reboot"
 }
 
 # The process of a unit as the machine outside sees it.

@@ -76,7 +76,16 @@ rig_provision() {
 }
 
 rig_services_start() {
-        in_device systemctl start reseal-writer.socket reseald.service
+        in_device systemctl start reseal-writer.socket reseald.service && wait_for 20 rig_services_talk
+}
+
+rig_services_restart() { # after a change of configuration
+        in_device systemctl stop reseald.service reseal-writer.socket reseal-writer.service && rig_services_start
+}
+
+# reseald has heard from the writer which slot runs
+rig_services_talk() {
+        in_device busctl get-property org.reseal1 /org/reseal1 org.reseal1.Manager BootedSlot | grep -q '"[A-Z]"'
 }
 
 rig_bundle_id() {

@@ -85,26 +85,33 @@ show_some() { # PATTERN CMD...
         "$@" 2>&1 | grep -E "$pattern" | sed 's/^[[:space:]]*/    /' || true
 }
 
-# run_shown CMD...: as show, with the terminal for itself (progress bars), and its exit status matters
+# A terminal goes to the command itself (progress bars); anything else gets its words indented.
+_run() {
+        if [ -n "$STAGE_TTY" ]; then "$@"; else "$@" 2>&1 | sed 's/^/    /'; fi
+}
+
+# run_shown CMD...: as show, and the exit status matters
 run_shown() {
         local t0 rc=0
         _shown_command "$@"
         t0=$(now_ms)
-        "$@" || rc=$?
+        _run "$@" || rc=$?
         LAST_MS=$(($(now_ms) - t0))
-        [ $rc -ne 0 ] || printf '  %sok%s  %s%73s%s\n' "$GREEN" "$PLAIN" "$DIM" "$(as_seconds "$LAST_MS")" "$PLAIN"
+        [ $rc -ne 0 ] || printf '  %sok%s  %-62s %s%9s%s\n' "$GREEN" "$PLAIN" '' "$DIM" "$(as_seconds "$LAST_MS")" "$PLAIN"
         return $rc
 }
 
+# run_refused TEXT CMD...: it must be refused (exit status 1)
 run_refused() {
-        local t0 rc=0
+        local text=$1 t0 rc=0
+        shift
         _shown_command "$@"
         t0=$(now_ms)
-        "$@" || rc=$?
+        _run "$@" || rc=$?
         LAST_MS=$(($(now_ms) - t0))
         [ $rc -eq 1 ] || fail "exit status $rc; a refusal (1) was expected"
-        printf '  %sok%s  refused %s%65s%s\n' "$GREEN" "$PLAIN" "$DIM" "$(as_seconds "$LAST_MS")" "$PLAIN"
-        took 'tampered bundle refused' "$LAST_MS"
+        printf '  %sok%s  %-62s %s%9s%s\n' "$GREEN" "$PLAIN" "$text" "$DIM" "$(as_seconds "$LAST_MS")" "$PLAIN"
+        took "$text" "$LAST_MS"
 }
 
 stage_table() {
