@@ -52,6 +52,10 @@ static int setup_event(Manager *m, RsError *err) {
         return r < 0 ? rs_fail(err, INTERNAL, "event loop: %s", strerror(-r)) : 0;
 }
 
+static bool key_failure(void *userdata, RsError *ret) {
+        return userdata && tpm_key_evp_failure(userdata, ret);
+}
+
 int manager_new(const char *config_path, Manager **ret, RsError *err) {
         _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
 
@@ -67,6 +71,8 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
                 return r;
         m->config.https.anchors = m->identity.source_anchors;
         m->config.https.identity = m->identity.https;
+        m->config.https.key_failure = key_failure;
+        m->config.https.key_userdata = m->identity.tpm;
 
         m->state_dir_fd = open(m->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (m->state_dir_fd < 0)

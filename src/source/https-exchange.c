@@ -186,14 +186,29 @@ static bool peer_refused_us(const char *message) {
         return false;
 }
 
+/*
+ * The key in the TPM raises its failure as OpenSSL's "user" library; that name in the message says that this handshake
+ * ended there.  Otherwise a TPM that is away would read as a source that cannot prove who it is.
+ */
+static bool key_refused(const Exchange *x, const char *message, RsError *ret) {
+        const HttpsConfig *c = &x->h->config;
+
+        return strstr(message, "lib(128)") && c->key_failure && c->key_failure(c->key_userdata, ret);
+}
+
 static int fail_of_curl(Exchange *x, CURLcode code, RsError *err) {
         const char *message = x->h->message[0] ? x->h->message : curl_easy_strerror(code);
         const RsError *tls = &x->h->tls_error;
+        RsError key = RS_ERROR_INIT;
 
         if (tls->reason == RS_REASON_NOT_PROVISIONED)
                 return rs_fail(err, NOT_PROVISIONED, "%s", tls->text);
         if (tls->reason != RS_REASON_NONE)
                 return rs_fail(err, AUTH_SOURCE, "%s: %s", rs_reason_name(tls->reason), tls->text);
+        if (key_refused(x, message, &key)) {
+                x->again = key.reason == RS_REASON_TPM_BUSY;
+                return rs_pass(err, &key);
+        }
         switch ((int) code) {
         case CURLE_PEER_FAILED_VERIFICATION:
                 return rs_fail(err, AUTH_SOURCE, "%s", message);

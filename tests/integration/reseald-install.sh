@@ -141,6 +141,12 @@ expect 'an installation that writes can be cancelled' '*being cancelled*' "$(ctl
 wait_idle && ok || bad 'a cancelled job does not end'
 grep -q 'was cancelled' "$work/dev.log" && ok || bad 'the end is not logged'
 
+# -- the TPM is away -------------------------------------------------------------------------------------------------
+
+kill "${pids[0]}" # swtpm
+wait "${pids[0]}" 2>/dev/null || true
+refused_with 'without a TPM nothing is fetched, and it is named' TpmGone "$(ctl install "$url/r1.rsb")"
+
 kill -TERM "$daemon"
 wait "$daemon" && ok || bad 'it does not stop well'
 echo "$n_passed passed, $n_failed failed"

@@ -10,7 +10,7 @@
  * Units:    microseconds of CLOCK_BOOTTIME, bytes, bytes per second
  * Errors:   SCHEME, REDIRECT, CONNECT, AUTH_SOURCE, AUTH_DEVICE, ENTITLE, NOT_FOUND, HTTP, SLOW, TOO_MUCH,
  *           TRUNCATED, SOURCE_CHANGED, CANCELLED, INVALID (address), NOT_PROVISIONED (certificate does not
- *           fit the key)
+ *           fit the key), those of the key
  * Context:  one worker thread at a time; blocks; https_global_init once per process, before threads
  * Programs: reseald
  */
@@ -35,6 +35,9 @@ RS_DEFINE_CLEANUP(HttpsIdentity, https_identity_free)
 typedef struct HttpsConfig {
         const TrustAnchors *anchors;           /* of the source PKI */
         const HttpsIdentity *identity;         /* NULL: none is shown */
+        /* After a failed handshake: did the key refuse, and why?  TLS itself passes no reason on.  May be NULL. */
+        bool (*key_failure)(void *key_userdata, RsError *ret);
+        void *key_userdata;
         /* Hosts that may be asked at all; with none listed any, but a redirect never leaves the host it comes from. */
         char *hosts[HTTPS_HOSTS_MAX];
         unsigned n_hosts;
