@@ -260,6 +260,9 @@ static int start(Manager *m, const Options *o, RsError *err) {
         if (r == 0)
                 journal_say(LOG_WARNING, MESSAGE_WRITER_SANDBOX, "RESEAL_SANDBOX=seccomp", NULL,
                             "ignoring that this kernel has no Landlock: sandbox=seccomp");
+        if (secret_lock_failures() > 0)
+                journal_say(LOG_WARNING, MESSAGE_WRITER_SANDBOX, "RESEAL_SANDBOX=unlocked", NULL,
+                            "ignoring that memory of keys cannot be locked: raise LimitMEMLOCK");
         r = start_worker(m, err);
         if (r < 0)
                 return r;
