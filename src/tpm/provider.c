@@ -392,11 +392,20 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 static pthread_once_t registered_once = PTHREAD_ONCE_INIT;
 static bool registered;
 
+/* Held until the process ends; given back before OpenSSL's own clean-up, which runs after handlers set later. */
+static OSSL_PROVIDER *loaded_default, *loaded_ours;
+
+static void unload_providers(void) {
+        (void) OSSL_PROVIDER_unload(loaded_ours);
+        (void) OSSL_PROVIDER_unload(loaded_default);
+}
+
 static void register_provider(void) {
-        registered = OSSL_PROVIDER_load(NULL, "default") &&
-                     OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) &&
-                     OSSL_PROVIDER_load(NULL, PROVIDER_NAME) &&
-                     EVP_set_default_properties(NULL, "?provider!=" PROVIDER_NAME);
+        loaded_default = OSSL_PROVIDER_load(NULL, "default");
+        if (!loaded_default || OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) != 1)
+                return;
+        loaded_ours = OSSL_PROVIDER_load(NULL, PROVIDER_NAME);
+        registered = loaded_ours && atexit(unload_providers) == 0 && EVP_set_default_properties(NULL, "?provider!=" PROVIDER_NAME) == 1;
 }
 
 int tpm_key_evp(Tpm *t, const TpmKey *key, EVP_PKEY **ret, RsError *err) {

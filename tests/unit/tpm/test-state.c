@@ -359,7 +359,7 @@ static void a_killed_commit_leaves_one_valid_record(void **state) {
 
         (void) state;
         for (unsigned kind = 0; kind < 2; kind++)
-                for (unsigned at = 1; at <= 60; at++) {
+                for (unsigned at = 1 + kind; at <= 60; at += 2) {
                         _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, true); /* connects in the child */
                         TpmRecord r = release_record(500 + 100 * kind + at);
                         TpmState before = read_state(), after;
