@@ -60,8 +60,9 @@ _rig_id() { # passwd|group NAME -> number on the device
 
 rig_device_start() {
         local keep=() i machine=reseal-rig-$$
-        [ -d /run/systemd/system ] || keep=(--keep-unit)
-        SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --directory="$RIG/root" --boot --register=no \
+        RIG_CGROUP=''
+        [ -d /run/systemd/system ] || { keep=(--keep-unit) && _rig_cgroup; }
+        _rig_in_cgroup systemd-nspawn --quiet --directory="$RIG/root" --boot --register=no \
                 "${keep[@]}" --machine="$machine" --console=pipe --link-journal=no --resolv-conf=off --timezone=off \
                 --private-network "--system-call-filter=bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self" --capability=CAP_BPF,CAP_NET_ADMIN \
                 --tmpfs=/home --tmpfs=/root --tmpfs=/media --tmpfs=/mnt \
@@ -82,6 +83,23 @@ rig_device_start() {
         kill -0 "$RIG_NSPAWN" 2>/dev/null || { cat "$RIG/console.log" >&2; rig_skip "systemd-nspawn does not start here"; }
         rig_write_booted
         wait_for 30 rig_is_up || { in_device systemctl list-jobs >&2; in_device systemctl --failed >&2; rig_die "the device does not come up"; }
+}
+
+# Where no systemd gives the container a scope, it gets a control group of its own, and a new one for each start: device
+# rules are programs attached to a group, they outlive a container that was killed, and all of them must permit.
+_rig_cgroup() {
+        local top
+        top=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/mounts)
+        [ -n "$top" ] || return 0
+        RIG_STARTS=$((${RIG_STARTS:-0} + 1))
+        RIG_CGROUP=$top/reseal-rig-$$-$RIG_STARTS
+        mkdir "$RIG_CGROUP" || RIG_CGROUP=''
+}
+
+_rig_in_cgroup() {
+        [ -z "$RIG_CGROUP" ] || echo "$BASHPID" >"$RIG_CGROUP/cgroup.procs"
+        export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+        exec "$@"
 }
 
 _rig_child() {
@@ -106,6 +124,7 @@ rig_device_stop() {
         wait_for 5 rig_is_gone "$RIG_NSPAWN" || kill -KILL "$RIG_NSPAWN" || true
         wait "$RIG_NSPAWN" 2>/dev/null || true
         RIG_NSPAWN='' RIG_LEADER=''
+        [ -z "$RIG_CGROUP" ] || find "$RIG_CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 
 in_device() {
