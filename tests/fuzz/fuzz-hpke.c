@@ -27,5 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         assert(hpke_open_with_z(z, enc, enc, SPAN("info", 4), SPAN_NULL, r.rest, &plain, &err) < 0);
         assert(!plain && (err.reason == RS_REASON_TICKET || err.reason == RS_REASON_DECRYPT));
+        if (err.reason == RS_REASON_DECRYPT) /* the point was taken; no z made here fits it */
+                FUZZ_ACCEPTED();
         return 0;
 }
