@@ -31,7 +31,12 @@ void client_done(Client *c) {
         c->event = sd_event_unref(c->event);
 }
 
-int client_fail(RsError *err, int r, const sd_bus_error *error, const char *what) {
+static int fail_unreachable(Client *c, RsError *err, const char *what, const char *why) {
+        c->unreachable = true;
+        return rs_fail(err, CONNECT, "%s: %s", what, why);
+}
+
+int client_fail(Client *c, RsError *err, int r, const sd_bus_error *error, const char *what) {
         static const char *const GONE[] = {
                 SD_BUS_ERROR_SERVICE_UNKNOWN,
                 SD_BUS_ERROR_NAME_HAS_NO_OWNER,
@@ -40,7 +45,7 @@ int client_fail(RsError *err, int r, const sd_bus_error *error, const char *what
         };
 
         if (r == -ENOTCONN || r == -ECONNRESET || r == -ETIMEDOUT)
-                return rs_fail(err, CONNECT, "%s: the bus does not answer", what);
+                return fail_unreachable(c, err, what, "the bus does not answer");
         if (!sd_bus_error_is_set(error))
                 return rs_fail(err, INTERNAL, "%s: %s", what, strerror(r < 0 ? -r : EIO));
         if (strncmp(error->name, RS_BUS_ERROR_PREFIX, strlen(RS_BUS_ERROR_PREFIX)) == 0) {
@@ -50,23 +55,24 @@ int client_fail(RsError *err, int r, const sd_bus_error *error, const char *what
         }
         for (size_t i = 0; i < ELEMENTSOF(GONE); i++)
                 if (sd_bus_error_has_name(error, GONE[i]))
-                        return rs_fail(err, CONNECT, "the service does not answer: %s", error->message);
+                        return fail_unreachable(c, err, "the service does not answer", error->message);
         if (sd_bus_error_has_name(error, SD_BUS_ERROR_ACCESS_DENIED) ||
             sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
                 return rs_fail(err, ACCESS, "%s: %s", what, error->message);
+        if (sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT))
+                return rs_fail(err, STATE, "there is no such job, or it has ended");
         if (sd_bus_error_has_name(error, SD_BUS_ERROR_INVALID_ARGS))
                 return rs_fail(err, INVALID, "%s: %s", what, error->message);
         return rs_fail(err, INTERNAL, "%s: %s: %s", what, error->name, error->message);
 }
 
-int exit_code_of(const RsError *err) {
+int exit_code_of(const Client *c, const RsError *err) {
+        if (c->unreachable)
+                return EXIT_NO_SERVICE;
         if (err->reason == RS_REASON_ACCESS)
                 return EXIT_NO_ACCESS;
         if (err->reason == RS_REASON_BUSY)
                 return EXIT_SERVICE_BUSY;
-        /* CONNECT also is a job's reason; a verb that reports a job's end uses EXIT_FAILED itself. */
-        if (err->reason == RS_REASON_CONNECT)
-                return EXIT_NO_SERVICE;
         return EXIT_FAILED;
 }
 
@@ -88,7 +94,7 @@ int client_call(Client *c, const char *path, const char *interface, const char *
                 return rs_fail(err, INVALID, "%s: %s", method, strerror(-r));
         r = sd_bus_call(c->bus, request, CALL_TIMEOUT_USEC, &error, &reply);
         if (r < 0)
-                return client_fail(err, r, &error, method);
+                return client_fail(c, err, r, &error, method);
         return ret ? bus_read_json_all(reply, ret, err) : 0;
 }
 

@@ -21,9 +21,11 @@ typedef struct Follow {
         bool service_back;
         bool interrupted;
         bool timed_out;
+        sd_event_source *patience; /* while the service is away */
 } Follow;
 
 static void follow_done(Follow *f) {
+        f->patience = sd_event_source_disable_unref(f->patience);
         free(f->path);
         json_decref(f->job);
 }
@@ -167,19 +169,23 @@ static int follow_step(Follow *f, RsError *err) {
 
         if (r < 0)
                 return rs_fail(err, CONNECT, "lost the bus: %s", strerror(-r));
-        if (f->timed_out)
+        if (f->timed_out) {
+                f->client->unreachable = true;
                 return rs_fail(err, CONNECT, "the service went away and did not come back");
+        }
         if (f->service_gone) {
                 f->service_gone = false;
                 progress_end(f->client->options);
                 fprintf(stderr, "The service restarts; waiting for it ...\n");
-                r = sd_event_add_time_relative(f->client->event, NULL, CLOCK_BOOTTIME, RETURN_TIMEOUT_USEC, 0,
+                f->patience = sd_event_source_disable_unref(f->patience);
+                r = sd_event_add_time_relative(f->client->event, &f->patience, CLOCK_BOOTTIME, RETURN_TIMEOUT_USEC, 0,
                                                on_timeout, f);
                 if (r < 0)
                         return rs_fail(err, INTERNAL, "timer: %s", strerror(-r));
         }
         if (f->service_back) {
                 f->service_back = false;
+                f->patience = sd_event_source_disable_unref(f->patience); /* it may run for hours from here */
                 return follow_again(f, err);
         }
         return 0;
@@ -199,7 +205,8 @@ static int report_end(Follow *f) {
                        format_bytes(number_of(f->job, "TotalBytes"), size, sizeof(size)));
         else {
                 const char *text = text_of(f->job, "Text");
-                fprintf(stderr, "%sRefused%s: %s: %s\n", bad(o), plain(o), f->result,
+                const char *word = strcmp(f->result, rs_reason_name(RS_REASON_CANCELLED)) == 0 ? "Cancelled" : "Failed";
+                fprintf(stderr, "%s%s%s: %s: %s\n", bad(o), word, plain(o), f->result,
                         text[0] ? text : rs_reason_text(rs_reason_from_name(f->result)));
         }
         return done ? EXIT_OK : EXIT_FAILED;
@@ -241,11 +248,11 @@ static int start_job(Follow *f, const char *source, RsError *err) {
         return 0;
 }
 
-static int finish(int r, const RsError *err) {
+static int finish(const Client *c, int r, const RsError *err) {
         if (r >= 0)
                 return r;
         print_error(err);
-        return exit_code_of(err);
+        return exit_code_of(c, err);
 }
 
 int verb_install(Client *c, int argc, char **argv) {
@@ -257,12 +264,15 @@ int verb_install(Client *c, int argc, char **argv) {
         if (r >= 0)
                 r = start_job(&f, argv[0], &err);
         if (r >= 0 && !c->options->wait) {
-                puts(f.path);
+                if (c->options->json)
+                        print_json_text(f.path);
+                else
+                        puts(f.path);
                 return EXIT_OK;
         }
         if (r >= 0)
                 r = follow_to_end(&f, &err);
-        return finish(r, &err);
+        return finish(c, r, &err);
 }
 
 int verb_watch(Client *c, int argc, char **argv) {
@@ -277,10 +287,13 @@ int verb_watch(Client *c, int argc, char **argv) {
                                     ? client_properties(c, f.path, RS_BUS_IFACE_JOB, &f.job, &err)
                                     : rs_fail(&err, INVALID, "not a job number: %s", argv[0]);
         } else if (r >= 0 && (r = find_job(&f, NULL, &err)) == 0) {
-                printf("No job is running.\n");
+                if (c->options->json)
+                        print_json_text(NULL);
+                else
+                        printf("No job is running.\n");
                 return EXIT_OK;
         }
         if (r >= 0)
                 r = follow_to_end(&f, &err);
-        return finish(r, &err);
+        return finish(c, r, &err);
 }

@@ -139,7 +139,7 @@ int main(int argc, char **argv) {
         r = client_open(&client, &options, &err);
         if (r < 0) {
                 print_error(&err);
-                return EXIT_NO_SERVICE;
+                return EXIT_NO_SERVICE; /* client_open failed: there is no bus */
         }
         int code = verb->run(&client, argc - optind - 1, argv + optind + 1);
         client_done(&client);

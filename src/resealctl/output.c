@@ -17,6 +17,11 @@ void print_json(json_t *value) {
         free(text);
 }
 
+void print_json_text(const char *text) {
+        _cleanup_(json_decrefp) json_t *value = text ? json_string(text) : json_null();
+        print_json(value);
+}
+
 void print_error(const RsError *err) {
         fprintf(stderr, "resealctl: %s: %s\n", rs_reason_name(err->reason),
                 err->text[0] ? err->text : rs_reason_text(err->reason));

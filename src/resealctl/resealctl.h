@@ -45,16 +45,17 @@ typedef struct Client {
         sd_bus *bus;
         sd_event *event;
         const Options *options;
+        bool unreachable;     /* it is the service that does not answer, not a source it was asked to reach */
 } Client;
 
 /* client.c: the connection and one call on it; the D-Bus error name becomes the reason again */
 int client_open(Client *c, const Options *options, RsError *err);
 void client_done(Client *c);
-int client_fail(RsError *err, int r, const sd_bus_error *error, const char *what);
+int client_fail(Client *c, RsError *err, int r, const sd_bus_error *error, const char *what);
 int client_call(Client *c, const char *path, const char *interface, const char *method, json_t **ret, RsError *err,
                 const char *types, ...);
 int client_properties(Client *c, const char *path, const char *interface, json_t **ret, RsError *err);
-int exit_code_of(const RsError *err);
+int exit_code_of(const Client *c, const RsError *err);
 
 /* bus-json.c: D-Bus values as JSON, so that --json and the human form say the same */
 int bus_read_json(sd_bus_message *m, json_t **ret, RsError *err);          /* one complete value */
@@ -62,6 +63,7 @@ int bus_read_json_all(sd_bus_message *m, json_t **ret, RsError *err);      /* al
 
 /* output.c */
 void print_json(json_t *value);
+void print_json_text(const char *text);                                    /* NULL: null */
 void print_error(const RsError *err);
 const char *bold(const Options *o);
 const char *dim(const Options *o);

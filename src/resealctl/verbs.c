@@ -6,11 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include <reseal/base/text.h>
+
 #include "resealctl.h"
 
-static int fail(const RsError *err) {
+static int fail(const Client *c, const RsError *err) {
         print_error(err);
-        return exit_code_of(err);
+        return exit_code_of(c, err);
 }
 
 static int ask(Client *c, const char *method, json_t **ret, RsError *err) {
@@ -57,7 +59,7 @@ int verb_slots(Client *c, int argc, char **argv) {
         (void) argv;
 
         if (ask(c, "ListSlots", &slots, &err) < 0)
-                return fail(&err);
+                return fail(c, &err);
         if (c->options->json)
                 print_json(slots);
         else
@@ -103,7 +105,7 @@ int verb_jobs(Client *c, int argc, char **argv) {
         (void) argv;
 
         if (read_jobs(c, &jobs, &err) < 0)
-                return fail(&err);
+                return fail(c, &err);
         if (c->options->json)
                 print_json(jobs);
         else if (json_array_size(jobs) == 0)
@@ -123,15 +125,18 @@ int verb_cancel(Client *c, int argc, char **argv) {
         if (argc > 0) {
                 char *end;
                 id = strtoull(argv[0], &end, 10);
-                if (*argv[0] == '\0' || *end != '\0') {
+                if (argv[0][0] < '0' || argv[0][0] > '9' || *end != '\0') {
                         fprintf(stderr, "resealctl: not a job number: %s\n", argv[0]);
                         return EXIT_USAGE;
                 }
         } else {
                 if (read_jobs(c, &jobs, &err) < 0)
-                        return fail(&err);
+                        return fail(c, &err);
                 if (json_array_size(jobs) == 0) {
-                        printf("No job is running.\n");
+                        if (c->options->json)
+                                print_json_text(NULL);
+                        else
+                                printf("No job is running.\n");
                         return EXIT_OK;
                 }
                 id = number_of(json_array_get(jobs, 0), "Id");
@@ -139,8 +144,10 @@ int verb_cancel(Client *c, int argc, char **argv) {
         if (asprintf(&path, RS_BUS_PATH_JOB_PREFIX "%" PRIu64, id) < 0)
                 return EXIT_FAILED;
         if (client_call(c, path, RS_BUS_IFACE_JOB, "Cancel", NULL, &err, NULL) < 0)
-                return fail(&err);
-        if (!c->options->json)
+                return fail(c, &err);
+        if (c->options->json)
+                print_json_text(path);
+        else
                 printf("Job %" PRIu64 " is being cancelled.\n", id);
         return EXIT_OK;
 }
@@ -150,8 +157,11 @@ int verb_cancel(Client *c, int argc, char **argv) {
 static void print_list(json_t *list) {
         size_t i;
         json_t *entry;
-        json_array_foreach(list, i, entry)
-                printf("%s%s", i > 0 ? ", " : "", json_string_value(entry) ? json_string_value(entry) : "?");
+        char text[256];
+        json_array_foreach(list, i, entry) {
+                const char *word = json_string_value(entry);
+                printf("%s%s", i > 0 ? ", " : "", word ? text_escape(SPAN(word, strlen(word)), text, sizeof(text)) : "?");
+        }
 }
 
 static void print_status(const Options *o, json_t *all) {
@@ -173,30 +183,40 @@ static void print_status(const Options *o, json_t *all) {
                 print_job(o, job);
         }
         printf("\n");
-        print_slots(o, json_object_get(all, "slots"));
+        if (json_is_array(json_object_get(all, "slots")))
+                print_slots(o, json_object_get(all, "slots"));
+        else
+                printf("%sThe slots are not known%s: %s: %s\n", bad(o), plain(o), text_of(all, "slots-reason"),
+                       text_of(all, "slots-text"));
 }
 
 int verb_status(Client *c, int argc, char **argv) {
         _cleanup_(json_decrefp) json_t *all = json_object();
         json_t *manager = NULL, *slots = NULL, *jobs = NULL;
-        RsError err = RS_ERROR_INIT;
+        RsError err = RS_ERROR_INIT, no_slots = RS_ERROR_INIT;
         (void) argc;
         (void) argv;
 
         if (client_properties(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, &manager, &err) < 0)
-                return fail(&err);
+                return fail(c, &err);
         (void) json_object_set_new(all, "manager", manager);
-        if (ask(c, "ListSlots", &slots, &err) < 0)
-                return fail(&err);
+        /* Without a writer there is still something to tell, and most of all that it is missing. */
+        if (ask(c, "ListSlots", &slots, &no_slots) < 0) {
+                if (c->unreachable)
+                        return fail(c, &no_slots);
+                (void) json_object_set_new(all, "slots-reason", json_string(rs_reason_name(no_slots.reason)));
+                (void) json_object_set_new(all, "slots-text", json_string(no_slots.text));
+                slots = json_null();
+        }
         (void) json_object_set_new(all, "slots", slots);
         if (read_jobs(c, &jobs, &err) < 0)
-                return fail(&err);
+                return fail(c, &err);
         (void) json_object_set_new(all, "jobs", jobs);
         if (c->options->json)
                 print_json(all);
         else
                 print_status(c->options, all);
-        return EXIT_OK;
+        return no_slots.reason == RS_REASON_NONE || no_slots.reason == RS_REASON_BUSY ? EXIT_OK : EXIT_FAILED;
 }
 
 /* -- inspect and keys ---------------------------------------------------------------------------- */
@@ -230,7 +250,7 @@ static void print_info(const Options *o, json_t *info) {
         if (flag_of(info, "acceptable"))
                 printf("%sThis device takes it.%s\n", good(o), plain(o));
         else
-                printf("%sThis device refuses it%s: %s: %s\n", bad(o), plain(o), text_of(info, "reason"),
+                printf("%sThis device does not take it%s: %s: %s\n", bad(o), plain(o), text_of(info, "reason"),
                        text_of(info, "text"));
 }
 
@@ -246,7 +266,7 @@ int verb_inspect(Client *c, int argc, char **argv) {
         else
                 r = client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "Inspect", &info, &err, "sa{sv}", argv[0], 0);
         if (r < 0)
-                return fail(&err);
+                return fail(c, &err);
         if (c->options->json)
                 print_json(info);
         else
@@ -263,7 +283,7 @@ int verb_keys(Client *c, int argc, char **argv) {
         (void) argv;
 
         if (ask(c, "GetKeys", &keys, &err) < 0)
-                return fail(&err);
+                return fail(c, &err);
         if (c->options->json) {
                 print_json(keys);
                 return EXIT_OK;
@@ -297,7 +317,7 @@ int verb_mark(Client *c, int argc, char **argv) {
                 return EXIT_USAGE;
         }
         if (client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "Mark", &slot, &err, "ss", argv[0], which) < 0)
-                return fail(&err);
+                return fail(c, &err);
         if (c->options->json)
                 print_json(slot);
         else
