@@ -15,6 +15,13 @@
 
 static const uint8_t MAGIC[8] = { 'R', 'S', 'J', 'O', 'B', '0', '0', '1' };
 
+void record_advance(JobRecord *r, uint64_t done_bytes) {
+        if (done_bytes <= r->done_bytes)
+                return;
+        r->done_bytes = done_bytes;
+        r->restarts = 0;
+}
+
 /* Printable ASCII of a bounded length: these strings go to the bus and the journal. */
 static bool read_text(Reader *r, char *ret, size_t size) {
         uint16_t n = reader_u16(r);

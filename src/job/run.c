@@ -400,6 +400,8 @@ int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError 
         JobInspection i = { .encrypted = run.head.header.encrypted, .signer = run.head.signer };
         memcpy(i.bundle_id, run.head.bundle_id, sizeof(i.bundle_id));
         ask_writer(&run, &i.verdict);
+        if (i.verdict.reason == RS_REASON_CANCELLED) /* no verdict at all */
+                return rs_pass(err, &i.verdict);
         i.manifest = TAKE_PTR(run.head.manifest);
         *ret = i;
         return 0;

@@ -125,6 +125,10 @@ static void ask_done(Task *t) {
                 m->view = a->view;
                 bus_manager_changed(m);
         }
+        if (!a->answered && a->err.reason == RS_REASON_CANCELLED && m->job) {
+                a->err = RS_ERROR_INIT;
+                (void) rs_fail(&a->err, BUSY, "an installation has begun");
+        }
         if (!a->answered && a->err.reason == RS_REASON_NONE)
                 (void) rs_fail(&a->err, BUSY, "the service is stopping");
         if (a->request && !a->answered)

@@ -71,7 +71,7 @@ static int property(sd_bus *bus, const char *path, const char *interface, const 
         if (strcmp(name, "Step") == 0)
                 return sd_bus_message_append(reply, "s", step_text(j, step));
         if (strcmp(name, "Source") == 0)
-                return sd_bus_message_append(reply, "s", j->url);
+                return sd_bus_message_append(reply, "s", j->source);
         if (strcmp(name, "Bundle") == 0) {
                 if (p->has_bundle)
                         hex_encode(SPAN_ARRAY(p->bundle_id), bundle);

@@ -38,6 +38,7 @@ static void job_free(Job *j) {
         (void) pthread_mutex_destroy(&j->lock);
         closep(&j->cancel_fd);
         free(j->url);
+        free(j->source);
         free(j->ticket_url);
         free(j->owner);
         free(j);
@@ -47,7 +48,7 @@ static void job_free(Job *j) {
 
 static void log_step(Job *j, const JobProgress *p) {
         char bundle[HEX_SIZE(RS_DIGEST_SIZE)] = "";
-        JournalFields f = { .job = j->id, .source = j->url, .stage = job_state_to_string(p->state) };
+        JournalFields f = { .job = j->id, .source = j->source, .stage = job_state_to_string(p->state) };
 
         if (p->has_bundle) {
                 hex_encode(SPAN_ARRAY(p->bundle_id), bundle);
@@ -70,9 +71,7 @@ static void save_record(Job *j, const JobProgress *p) {
         j->record.has_bundle = p->has_bundle;
         memcpy(j->record.bundle_id, p->bundle_id, sizeof(j->record.bundle_id));
         memcpy(j->record.validator, p->validator, sizeof(j->record.validator));
-        if (p->done_bytes > j->record.done_bytes)
-                j->record.restarts = 0;
-        j->record.done_bytes = p->done_bytes;
+        record_advance(&j->record, p->done_bytes);
         j->record.total_bytes = p->total_bytes;
         j->saved_usec = clock_boottime_usec();
         if (record_save(j->manager->state_dir_fd, &j->record, &err) < 0)
@@ -95,11 +94,25 @@ static void on_progress(void *userdata, const JobProgress *p) {
                 save_record(j, p);
 }
 
+/* Before the end is told, or a restart in between would do it all again. */
+static void drop_record(Job *j) {
+        RsError err = RS_ERROR_INIT;
+
+        if (record_remove(j->manager->state_dir_fd, &err) < 0)
+                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .job = j->id, .error = &err },
+                             "The record of job %u cannot be removed, ignoring: %s", j->id, err.text);
+}
+
 static void job_task_run(Task *t) {
         Job *j = (Job *) t;
         JobEnv env = manager_job_env(j->manager, j->cancel_fd);
         JobProgress last;
 
+        eventfd_t unused;
+
+        /* Whoever inspected was told to stop (job_start); the worker is ours now, and nobody queues behind a job. */
+        if (j->manager->ask_cancel_fd >= 0)
+                (void) eventfd_read(j->manager->ask_cancel_fd, &unused);
         save_record(j, &j->progress);
         j->ran = true;
         if (job_run(&env, j->url, j->ticket_url, on_progress, j, &last, &j->failure) < 0 &&
@@ -108,6 +121,10 @@ static void job_task_run(Task *t) {
         (void) pthread_mutex_lock(&j->lock);
         j->progress = last;
         (void) pthread_mutex_unlock(&j->lock);
+        /* It waits for the disk, so it is done here; whether a job that was cancelled goes on at the next start only the
+         * main thread knows. */
+        if (last.state != JOB_STATE_CANCELLED)
+                drop_record(j);
 }
 
 /* -- main thread --------------------------------------------------------------------------------- */
@@ -155,7 +172,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 static void report_end(Job *j) {
-        JournalFields f = { .job = j->id, .source = j->url, .error = &j->failure, .slot = j->shown.primary };
+        JournalFields f = { .job = j->id, .source = j->source, .error = &j->failure, .slot = j->shown.primary };
 
         if (j->shown.state == JOB_STATE_DONE)
                 journal_send(JOURNAL_JOB_DONE, &f,
@@ -166,15 +183,6 @@ static void report_end(Job *j) {
         else
                 journal_send(JOURNAL_JOB_FAILED, &f, "Job %u failed: %s: %s", j->id, rs_reason_name(j->failure.reason),
                              j->failure.text);
-}
-
-/* One unlink and an fsync of a directory: short enough for the main loop, and it must come before the end is told. */
-static void drop_record(Job *j) {
-        RsError err = RS_ERROR_INIT;
-
-        if (record_remove(j->manager->state_dir_fd, &err) < 0)
-                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .job = j->id, .error = &err },
-                             "The record of job %u cannot be removed, ignoring: %s", j->id, err.text);
 }
 
 static void job_task_done(Task *t) {
@@ -189,7 +197,8 @@ static void job_task_done(Task *t) {
                 job_free(j);
                 return;
         }
-        drop_record(j);
+        if (!j->ran || j->shown.state == JOB_STATE_CANCELLED)
+                drop_record(j);
         report_end(j);
         m->last_reason = j->shown.state == JOB_STATE_FAILED ? j->failure.reason : RS_REASON_NONE;
         bus_job_changed(j);
@@ -211,9 +220,10 @@ static int job_new(Manager *m, const char *url, const char *ticket_url, const ch
         j->manager = m;
         j->task = (Task){ .run = job_task_run, .done = job_task_done };
         j->url = strdup(url);
+        j->source = strndup(url, strcspn(url, "?"));
         j->ticket_url = strdup(ticket_url);
         j->owner = owner ? strdup(owner) : NULL;
-        if (j->cancel_fd < 0 || !j->url || !j->ticket_url || (owner && !j->owner)) {
+        if (j->cancel_fd < 0 || !j->url || !j->source || !j->ticket_url || (owner && !j->owner)) {
                 job_free(j);
                 return rs_fail_oom(err);
         }
@@ -259,10 +269,11 @@ int job_start(Manager *m, const char *url, const char *ticket_url, const char *o
         j->shown = j->progress;
         m->job = j;
         journal_send(resumed ? JOURNAL_JOB_RESUMED : JOURNAL_JOB_STARTED,
-                     &(JournalFields){ .job = j->id, .source = j->url },
-                     resumed ? "Job %u goes on: %s" : "Job %u: installing %s", j->id, j->url);
+                     &(JournalFields){ .job = j->id, .source = j->source },
+                     resumed ? "Job %u goes on: %s" : "Job %u: installing %s", j->id, j->source);
         bus_job_new(j);
         bus_manager_changed(m);
+        (void) eventfd_write(m->ask_cancel_fd, 1); /* an installation does not wait for inspections */
         worker_submit(m->worker, &j->task);
         if (ret)
                 *ret = j;

@@ -3,14 +3,15 @@
  * reseald - the half that talks: bus, sources, identity key, ticket, decryption and decompression of what
  * arrives.
  *
- *   user           reseal, group reseal, supplementary group tss; never root
- *   capabilities   none, and no way to gain any (no_new_privs, empty bounding set in the unit)
- *     descriptors    system bus, journal, the state directory, eventfds; on the worker: TLS connection to the
- *   source, TPM, the writer's socket, the ring it shares with the writer hostile input  everything the source
- *   sends (TLS records, HTTP, bundle, ticket), arguments of bus calls, the job record; answers of the writer
- *   are parsed as strictly can never      open a block device, write boot state, hold a slot key, judge a
- *   release, write rollback state in the TPM (it lacks the auth), execute a program; a byte that nobody
- *   signed it cannot get onto a slot, because the writer checks every chunk itself (D1)
+ *   user            reseal, group reseal, supplementary group tss; never root
+ *   capabilities    none, and no way to gain any (no_new_privs, empty bounding set in the unit)
+ *   descriptors     system bus, journal, the state directory, eventfds; on the worker: TLS connection to the
+ *                   source, TPM, the writer's socket, the ring it shares with the writer
+ *   hostile input   everything the source sends (TLS records, HTTP, bundle, ticket), arguments of bus calls, the
+ *                   job record; answers of the writer are parsed as strictly
+ *   can never       open a block device, write boot state, hold a slot key, judge a release, write rollback state
+ *                   in the TPM (it lacks the auth), execute a program; a byte that nobody signed it cannot get
+ *                   onto a slot, because the writer checks every chunk itself (D1)
  *
  * --config FILE is for tests; the bus is the system's, or what DBUS_SYSTEM_BUS_ADDRESS says.
  */
@@ -75,7 +76,10 @@ static int run(const char *config, RsError *err) {
         if (r < 0)
                 return r;
         r = sd_event_loop(m->event);
-        return r < 0 ? rs_fail(err, INTERNAL, "event loop: %s", strerror(-r)) : 0;
+        if (r < 0)
+                return rs_fail(err, INTERNAL, "event loop: %s", strerror(-r));
+        /* sd-bus ends the loop so; a failure it must be, or nobody would start us again. */
+        return r > 0 ? rs_fail(err, CONNECT, "the system bus went away") : 0;
 }
 
 int main(int argc, char **argv) {

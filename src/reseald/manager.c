@@ -108,7 +108,9 @@ static void resume(Manager *m) {
         JobRecord record;
         RsError err = RS_ERROR_INIT;
 
+        /* Slots first: once the job has the worker, callers are told what was known before it. */
         int r = record_load(m->state_dir_fd, &record, &err);
+        (void) ask_slots(m, NULL);
         if (r == 1) {
                 if (job_start(m, record.url, record.ticket_url, NULL, &record, NULL, &err) >= 0)
                         return;
@@ -117,7 +119,6 @@ static void resume(Manager *m) {
                 (void) record_remove(m->state_dir_fd, &err);
         } else if (r != 0)
                 journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .error = &err }, "A job record cannot be read, ignoring it");
-        (void) ask_slots(m, NULL);
 }
 
 int manager_start(Manager *m, RsError *err) {

@@ -39,6 +39,7 @@ typedef struct Job {
         Manager *manager;
         uint32_t id;
         char *url, *ticket_url;
+        char *source;                /* what of the url is shown: a query may hold a credential */
         char *owner;                 /* unique bus name of who asked; NULL after a restart */
         int cancel_fd;
         bool cancelled;              /* by a caller, as opposed to the end of the daemon */

@@ -77,6 +77,16 @@ expect 'Compatible is what is configured' 'as 2 "board-a" "board-b"' \
 refused_with 'without a writer ListSlots says so' WriterGone "$(ctl slots)"
 refused_with 'without a writer Mark says so' WriterGone "$(ctl mark good)"
 expect 'ListJobs is empty' 'a(os) 0' "$(call ListJobs)"
+expect 'status tells what it can without a writer' '*State*READY*slots are not known*WriterGone*' \
+    "$(ctl status | tr '\n' ' ')"
+expect 'and so does its JSON' null "$("$work/resealctl" --json status 2>/dev/null |
+    python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["slots"]))')"
+code() { "$@" >/dev/null 2>&1 && echo 0 || echo $?; }
+expect 'a source that cannot be reached is a failure, not a missing service' 1 \
+    "$(code "$work/resealctl" inspect https://localhost:1/x.rsb)"
+refused_with 'a job that does not exist cannot be cancelled' 'State: there is no such job' "$(ctl cancel 99)"
+refused_with 'nor watched' 'State: there is no such job' "$(ctl watch 99)"
+expect 'no job to cancel is null as JSON' null "$(ctl --json cancel)"
 expect 'GetKeys is empty before provisioning' 'a(sa{sv}) 0' "$(call GetKeys)"
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -133,14 +143,20 @@ jobs_connecting() {
     call ListJobs
 }
 
-job=$(call Install 'sa{sv}' "$silent" 0)
+# an inspection that hangs does not keep an installation waiting
+ctl inspect "$silent" >"$work/inspect.out" &
+inspecting=$!
+sleep 0.5
+job=$(call Install 'sa{sv}' "$silent?token=secret" 0)
 expect 'Install names a job' 'o "/org/reseal1/job/*"' "$job"
 job=${job#o \"} job=${job%\"}
 refused_with 'a second Install is Busy' Busy "$(ctl install "$silent")"
 refused_with 'Inspect meanwhile is Busy' Busy "$(ctl inspect "$silent")"
 refused_with 'Mark meanwhile is Busy' Busy "$(ctl mark good)"
 expect 'the job is listed' "a(os) 1 \"$job\" \"connect\"" "$(jobs_connecting)"
-expect 'the job is an object' "*$silent*" \
+wait $inspecting || true
+refused_with 'the inspection gave way' 'Busy: an installation has begun' "$(cat "$work/inspect.out")"
+expect 'the job is an object and shows no query' "s \"$silent\"" \
     "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 "$job" org.reseal1.Job Source)"
 expect 'the state is WRITING' 's "WRITING"' \
     "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 /org/reseal1 org.reseal1.Manager State)"
@@ -158,6 +174,7 @@ answered=$(cat "$work"/caller.* | grep -c '^a(os) 1' || true)
 expect '100 callers at once are answered while a job runs' 100 "$answered"
 echo "100 callers: $((($(date +%s%N) - begin) / 1000000)) ms"
 
+expect 'no credential of an address is shown' 'no' "$(grep -q secret "$work/a.log" && echo yes || echo no)"
 refused_with 'nobody may not cancel' AccessDenied "$(nobody cancel)"
 expect 'root cancels' '*being cancelled*' "$(ctl cancel)"
 for i in $(seq 40); do [ "$(call ListJobs)" = 'a(os) 0' ] && break; sleep 0.05; done
@@ -218,6 +235,18 @@ state-directory = /nonexistent'
 chmod 666 "$work/a.conf"
 refused_with 'a configuration that others may write is refused' Config \
     "$("$build/src/reseald/reseald" --config "$work/a.conf" 2>&1 || true)"
+
+# -- without a bus there is nothing to do: it ends so that it is started again ------------------------------------------
+
+daemon_conf d
+bus_up d open
+bus=${pids[-1]}
+daemon_up d
+kill "$bus"
+status=0
+wait "$daemon" || status=$?
+expect 'the loss of the bus is a failure' 1 "$status"
+grep -q 'the system bus went away' "$work/d.log" && ok || bad 'the loss of the bus is not logged'
 
 echo "$n_passed passed, $n_failed failed"
 [ $n_failed = 0 ]

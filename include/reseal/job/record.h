@@ -32,8 +32,13 @@ typedef struct JobRecord {
         char validator[160];
         bool has_bundle;
         uint8_t bundle_id[32];
-        uint64_t done_bytes, total_bytes;
+        uint64_t done_bytes;            /* the most that was ever done */
+        uint64_t total_bytes;
 } JobRecord;
+
+/* After a restart the count of restarts ends only where more is done than ever before: a bundle that kills this process
+ * at the same place each time comes there again and again. */
+void record_advance(JobRecord *r, uint64_t done_bytes);
 
 int record_parse(Span bytes, JobRecord *ret);   /* 0 or -EBADMSG; fuzzed */
 int record_encode(const JobRecord *r, Encoder *e);

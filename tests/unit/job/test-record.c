@@ -88,6 +88,19 @@ static void records_that_no_job_writes_are_refused(void **state) {
         assert_int_equal(reparse(&j), 0);
 }
 
+static void only_more_than_ever_ends_the_count_of_restarts(void **state) {
+        JobRecord r = { .id = 1, .restarts = 7, .done_bytes = 1000 };
+
+        (void) state;
+        record_advance(&r, 0);          /* each start begins at nothing */
+        record_advance(&r, 1000);       /* and comes as far as the one before */
+        assert_int_equal(r.restarts, 7);
+        assert_int_equal(r.done_bytes, 1000);
+        record_advance(&r, 1001);
+        assert_int_equal(r.restarts, 0);
+        assert_int_equal(r.done_bytes, 1001);
+}
+
 static void record_lives_in_its_directory(void **state) {
         char path[] = "/tmp/reseal-record.XXXXXX";
         JobRecord a = example(), b;
@@ -118,6 +131,7 @@ int main(void) {
                 cmocka_unit_test(record_reads_back),
                 cmocka_unit_test(every_cut_and_every_trailing_byte_is_refused),
                 cmocka_unit_test(records_that_no_job_writes_are_refused),
+                cmocka_unit_test(only_more_than_ever_ends_the_count_of_restarts),
                 cmocka_unit_test(record_lives_in_its_directory),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
