@@ -19,7 +19,7 @@ peer_swupdate_prepare() {
         peer_pki "$dir"
         key=$(openssl rand -hex 32) iv=$(openssl rand -hex 16)
         echo "$key $iv" >"$dir/aes.key"
-        zstd -q -19 -T0 -f "$image" -o "$dir/rootfs.zst"
+        zstd -q -"${PEER_LEVEL:-19}" -T0 -f "$image" -o "$dir/rootfs.zst"
         openssl enc -aes-256-cbc -K "$key" -iv "$iv" -in "$dir/rootfs.zst" -out "$dir/rootfs.enc"
         sum=$(sha256sum "$dir/rootfs.enc" | cut -d' ' -f1)
         rm "$dir/rootfs.zst"
