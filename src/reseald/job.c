@@ -110,7 +110,7 @@ static void job_task_run(Task *t) {
 
         eventfd_t unused;
 
-        /* Whoever inspected was told to stop (job_start); the worker is ours now, and nobody queues behind a job. */
+        /* Whoever inspected was told to stop (job_start); nobody queues behind a job. */
         if (j->manager->ask_cancel_fd >= 0)
                 (void) eventfd_read(j->manager->ask_cancel_fd, &unused);
         save_record(j, &j->progress);
@@ -121,8 +121,8 @@ static void job_task_run(Task *t) {
         (void) pthread_mutex_lock(&j->lock);
         j->progress = last;
         (void) pthread_mutex_unlock(&j->lock);
-        /* It waits for the disk, so it is done here; whether a job that was cancelled goes on at the next start only the
-         * main thread knows. */
+        /* It waits for the disk, so it is done here; whether a job that was cancelled goes on at the next start,
+         * only the main thread knows. */
         if (last.state != JOB_STATE_CANCELLED)
                 drop_record(j);
 }
