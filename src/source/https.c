@@ -13,6 +13,7 @@
  * or to the one it came from (T3).  What a redirect can choose is thus only where signed bytes come from,
  * within the operator's list.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,9 @@ static void curl_stringp(char **s) {
 }
 
 int https_global_init(RsError *err) {
+        /* libcurl would write the secrets of every connection to the file that this names. */
+        if (unsetenv("SSLKEYLOGFILE") < 0)
+                return rs_fail_errno(err, errno, "environment");
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return rs_fail(err, INTERNAL, "curl cannot be initialised");
         const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
@@ -163,7 +167,7 @@ static int exchange(Exchange *x, const char *url, RsError *err) {
 }
 
 /* Waits before another attempt; the pause is at least what the server asked for. */
-static int pause_before_retry(Https *h, unsigned failures, uint64_t at_least_usec, RsError *err) {
+static int pause_before_retry(Https *h, unsigned failures, uint64_t at_least_usec, const RsError *why, RsError *err) {
         uint64_t pause = h->config.retry_usec << (failures < 16 ? failures - 1 : 15);
         uint32_t jitter = 0;
 
@@ -175,7 +179,8 @@ static int pause_before_retry(Https *h, unsigned failures, uint64_t at_least_use
         if (pause < at_least_usec)
                 pause = at_least_usec;
         if (clock_usec() + pause >= h->deadline)
-                return rs_fail(err, SLOW, "the next attempt would come after the deadline");
+                return rs_fail(err, SLOW, "the next attempt would come after the deadline; the last: %s: %s",
+                               rs_reason_name(why->reason), why->text);
 
         struct pollfd p = { .fd = h->config.cancel_fd, .events = POLLIN };
         int n = poll(&p, 1, (int) (pause / 1000)); /* a negative fd is skipped; EINTR only makes the pause shorter */
@@ -201,7 +206,7 @@ static int retry_after(Https *h, Retry *t, const Exchange *x, const RsError *why
                 return -why->errnum;
         }
         t->failures++;
-        return pause_before_retry(h, t->failures, x->retry_after_usec, err);
+        return pause_before_retry(h, t->failures, x->retry_after_usec, why, err);
 }
 
 static int https_stream(Source *base, uint64_t offset, uint64_t size, SourceSink sink, void *userdata, RsError *err) {

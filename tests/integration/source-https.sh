@@ -164,6 +164,9 @@ for pair in 401:AuthDevice 403:Entitle 404:NotFound 410:NotFound 412:SourceChang
     expect "status ${pair%:*} is ${pair#*:}" "${pair#*:} " open "$url/status-${pair%:*}"
 done
 expect 'a server that is busy once is asked again' ok open "$url/status-503-once"
+expect 'a pause behind the deadline names what it was for' \
+    'Slow the next attempt would come after the deadline; the last: Http: status 503' \
+    --deadline-ms 2000 --retry-ms 20000 open "$url/status-503"
 expect 'cancelled while waiting' 'Cancelled' --cancel-ms 200 open "$url/stall"
 expect 'cancelled between two attempts' 'Cancelled' --cancel-ms 200 --retry-ms 20000 open "$url/status-503"
 

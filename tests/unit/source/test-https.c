@@ -18,6 +18,15 @@ static RsReason checked(const HttpsConfig *c, const char *url) {
         return https_check_url(c, url, &err) < 0 ? err.reason : RS_REASON_NONE;
 }
 
+static void secrets_of_connections_go_to_no_file_of_the_environment(void **state) {
+        RsError err = { 0 };
+
+        (void) state;
+        assert_int_equal(setenv("SSLKEYLOGFILE", "/dev/full", 1), 0);
+        assert_int_equal(https_global_init(&err), 0);
+        assert_null(getenv("SSLKEYLOGFILE"));
+}
+
 static void only_https_is_permitted(void **state) {
         const HttpsConfig c = HTTPS_CONFIG_DEFAULT;
 
@@ -96,6 +105,7 @@ static void tickets_lie_beside_the_bundle(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(secrets_of_connections_go_to_no_file_of_the_environment),
                 cmocka_unit_test(only_https_is_permitted),
                 cmocka_unit_test(addresses_with_more_than_an_address_are_refused),
                 cmocka_unit_test(address_at_its_cap_passes_and_one_more_is_refused),
