@@ -9,6 +9,10 @@
  *   - a slot of the ring is given out only after the answer to the frame that lay in it (the writer may still read);
  *   - at most WRITER_FRAMES_OUTSTANDING_MAX frames are unanswered, and nothing but ABORT overtakes an answer;
  *   - after a broken connection or a malformed answer every call fails at once with that first cause.
+ *
+ * What the writer answers without work of its own has a deadline, and so has ABORT: a writer that hangs (a dead medium,
+ * say) must not hold a status call or a cancelled job for ever.  The rest may take as long as the medium does, and is
+ * woken by the cancel descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include <reseal/base/cleanup.h>
 #include <reseal/ipc/channel.h>
@@ -24,6 +29,9 @@
 
 /* Frames, one call that was cancelled, one ABORT. */
 #define OUTSTANDING_MAX (WRITER_FRAMES_OUTSTANDING_MAX + 4u)
+
+#define PATIENCE_USEC (120 * UINT64_C(1000000)) /* more than a start of the writer and the flush of a window take */
+#define FOREVER UINT64_MAX
 
 typedef struct Outstanding {
         uint32_t type;
@@ -36,6 +44,7 @@ struct WriterClient {
         Ring *ring;
         WriterHello hello;
         int cancel_fd;
+        uint64_t patience_usec;
         WriterOnProgress on_progress;
         void *userdata;
         uint32_t sequence;
@@ -59,17 +68,51 @@ static int check_usable(WriterClient *c, RsError *err) {
         return break_connection(c, &c->broken, err);
 }
 
+static uint64_t now_usec(void) {
+        struct timespec t = { 0 };
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &t); /* cannot fail for this clock */
+        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+static uint64_t until_of(const WriterClient *c, uint32_t type) {
+        switch (type) {
+        case WRITER_HELLO:
+        case WRITER_SLOTS:
+        case WRITER_STATE:
+        case WRITER_ABORT:
+        case WRITER_MARK:
+                return now_usec() + c->patience_usec;
+        default:
+                return FOREVER;
+        }
+}
+
+static int fail_patience(WriterClient *c, RsError *err) {
+        RsError late = RS_ERROR_INIT;
+
+        (void) rs_fail(&late, WRITER_GONE, "writer: no answer within %llu seconds",
+                       (unsigned long long) (c->patience_usec / 1000000));
+        return break_connection(c, &late, err);
+}
+
 /* Waits until the socket is ready for `events`; wake = look at the cancel descriptor as well. */
-static int wait_socket(WriterClient *c, short events, bool wake, RsError *err) {
+static int wait_socket(WriterClient *c, short events, bool wake, uint64_t until, RsError *err) {
         struct pollfd fds[2] = { { .fd = channel_fd(c->channel), .events = events },
                                  { .fd = wake ? c->cancel_fd : -1, .events = POLLIN } };
 
         for (;;) {
-                if (poll(fds, 2, -1) < 0) {
+                uint64_t now = until == FOREVER ? 0 : now_usec();
+                int ms = until == FOREVER ? -1 : now >= until ? 0 : (int) ((until - now) / 1000 + 1);
+                int n = poll(fds, 2, ms);
+
+                if (n < 0) {
                         if (errno == EINTR)
                                 continue;
                         return rs_fail_errno(err, errno, "writer: poll");
                 }
+                if (n == 0)
+                        return fail_patience(c, err);
                 if (fds[1].revents != 0)
                         return rs_fail(err, CANCELLED, "cancelled while waiting for the writer");
                 if (fds[0].revents != 0)
@@ -163,7 +206,7 @@ static int receive(WriterClient *c, uint32_t sequence, Message *ret, RsError *er
 }
 
 static int send_request(WriterClient *c, uint32_t type, Span payload, int fd, const WriterFrame *frame, bool wake,
-                        uint32_t *ret_sequence, RsError *err) {
+                        uint64_t until, uint32_t *ret_sequence, RsError *err) {
         RsError failure = RS_ERROR_INIT;
         int r;
 
@@ -172,7 +215,7 @@ static int send_request(WriterClient *c, uint32_t type, Span payload, int fd, co
                 return r;
         if (c->n_queue == OUTSTANDING_MAX)
                 return rs_fail(err, STATE, "writer: too many unanswered requests");
-        r = wait_socket(c, POLLOUT, wake, err);
+        r = wait_socket(c, POLLOUT, wake, until, err);
         if (r < 0)
                 return r;
         if (++c->sequence == 0) /* 0 is for events */
@@ -186,12 +229,12 @@ static int send_request(WriterClient *c, uint32_t type, Span payload, int fd, co
         return 0;
 }
 
-static int wait_answer(WriterClient *c, uint32_t sequence, bool wake, Message *ret, RsError *err) {
+static int wait_answer(WriterClient *c, uint32_t sequence, bool wake, uint64_t until, Message *ret, RsError *err) {
         RsError failure;
         int r;
 
         for (;;) {
-                r = wait_socket(c, POLLIN, wake, err);
+                r = wait_socket(c, POLLIN, wake, until, err);
                 if (r < 0)
                         return r;
                 r = receive(c, sequence, ret, err);
@@ -209,12 +252,12 @@ static int wait_answer(WriterClient *c, uint32_t sequence, bool wake, Message *r
 }
 
 /* Until at most `n` requests are unanswered. */
-static int wait_outstanding(WriterClient *c, uint32_t n, bool wake, RsError *err) {
+static int wait_outstanding(WriterClient *c, uint32_t n, bool wake, uint64_t until, RsError *err) {
         Message unused;
         int r;
 
         while (c->n_queue > n) {
-                r = wait_socket(c, POLLIN, wake, err);
+                r = wait_socket(c, POLLIN, wake, until, err);
                 if (r < 0)
                         return r;
                 r = receive(c, 0, &unused, err);
@@ -226,6 +269,7 @@ static int wait_outstanding(WriterClient *c, uint32_t n, bool wake, RsError *err
 
 static int call_fd(WriterClient *c, uint32_t type, Encoder *request, int fd, Message *ret, RsError *err) {
         bool wake = type != WRITER_ABORT;
+        uint64_t until = until_of(c, type);
         uint32_t sequence;
         int r;
 
@@ -235,14 +279,14 @@ static int call_fd(WriterClient *c, uint32_t type, Encoder *request, int fd, Mes
         if (r < 0)
                 return r;
         if (type != WRITER_ABORT) { /* only ABORT may be sent behind unanswered requests */
-                r = wait_outstanding(c, 0, wake, err);
+                r = wait_outstanding(c, 0, wake, until, err);
                 if (r < 0)
                         return r;
         }
-        r = send_request(c, type, SPAN(request->data, request->size), fd, NULL, wake, &sequence, err);
+        r = send_request(c, type, SPAN(request->data, request->size), fd, NULL, wake, until, &sequence, err);
         if (r < 0)
                 return r;
-        return wait_answer(c, sequence, wake, ret, err);
+        return wait_answer(c, sequence, wake, until, ret, err);
 }
 
 static int call(WriterClient *c, uint32_t type, Encoder *request, Message *ret, RsError *err) {
@@ -285,6 +329,7 @@ int writer_client_from_fd(int fd, WriterClient **ret, RsError *err) {
         if (!c)
                 return rs_fail_oom(err);
         c->cancel_fd = -EBADF;
+        c->patience_usec = PATIENCE_USEC;
         r = channel_new(TAKE_FD(owned), &c->channel, err);
         if (r < 0)
                 return r;
@@ -327,6 +372,10 @@ void writer_client_on_progress(WriterClient *c, WriterOnProgress fn, void *userd
 
 void writer_client_set_cancel_fd(WriterClient *c, int cancel_fd) {
         c->cancel_fd = cancel_fd >= 0 ? cancel_fd : -EBADF;
+}
+
+void writer_client_set_patience(WriterClient *c, uint64_t usec) {
+        c->patience_usec = usec;
 }
 
 const char *writer_client_line(const WriterClient *c) {
@@ -460,7 +509,7 @@ int writer_take_slot(WriterClient *c, uint32_t *ret_slot, RsError *err) {
                         *ret_slot = i;
                         return 0;
                 }
-                r = wait_socket(c, POLLIN, true, err);
+                r = wait_socket(c, POLLIN, true, FOREVER, err);
                 if (r < 0)
                         return r;
                 r = receive(c, 0, &unused, err);
@@ -486,7 +535,7 @@ int writer_send_frame(WriterClient *c, uint32_t image, uint32_t frame, uint32_t 
         } while (r > 0);
         if (r < 0)
                 return r;
-        r = wait_outstanding(c, WRITER_FRAMES_OUTSTANDING_MAX - 1, true, err);
+        r = wait_outstanding(c, WRITER_FRAMES_OUTSTANDING_MAX - 1, true, FOREVER, err);
         if (r < 0)
                 return r;
         if (c->frame_error.reason != RS_REASON_NONE)
@@ -494,7 +543,7 @@ int writer_send_frame(WriterClient *c, uint32_t image, uint32_t frame, uint32_t 
         writer_encode_frame_request(&request, &f);
         if (encoder_finish(&request) < 0)
                 return rs_fail_oom(err);
-        r = send_request(c, WRITER_FRAME, SPAN(request.data, request.size), -EBADF, &f, true, &sequence, err);
+        r = send_request(c, WRITER_FRAME, SPAN(request.data, request.size), -EBADF, &f, true, FOREVER, &sequence, err);
         if (r < 0)
                 return r;
         if (ring_slot != WRITER_NO_RING_SLOT)
@@ -508,7 +557,7 @@ int writer_drain(WriterClient *c, RsError *err) {
         r = check_usable(c, err);
         if (r < 0)
                 return r;
-        r = wait_outstanding(c, 0, true, err);
+        r = wait_outstanding(c, 0, true, FOREVER, err);
         if (r < 0)
                 return r;
         return c->frame_error.reason != RS_REASON_NONE ? rs_pass(err, &c->frame_error) : 0;

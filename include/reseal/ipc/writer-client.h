@@ -26,6 +26,8 @@ RS_DEFINE_CLEANUP(WriterClient, writer_client_free)
 void writer_client_on_progress(WriterClient *c, WriterOnProgress fn, void *userdata);
 /* An eventfd that, when readable, makes waiting calls return CANCELLED; -EBADF for none. Borrowed. */
 void writer_client_set_cancel_fd(WriterClient *c, int cancel_fd);
+/* How long HELLO, SLOTS, STATE, MARK and ABORT may take before the writer is given up (WRITER_GONE); two minutes. */
+void writer_client_set_patience(WriterClient *c, uint64_t usec);
 const char *writer_client_line(const WriterClient *c);
 bool writer_client_require_encryption(const WriterClient *c);
 

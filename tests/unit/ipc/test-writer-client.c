@@ -223,6 +223,32 @@ static void a_waiting_call_is_woken_and_abort_takes_the_late_answer(void **state
         closep(&cancel_fd);
 }
 
+/* Takes what comes and answers nothing, until the other end goes. */
+static void script_silent(Channel *c) {
+        RsError err = RS_ERROR_INIT;
+        Message m;
+
+        while (channel_receive(c, &m, &err) > 0)
+                ;
+}
+
+static void a_writer_that_hangs_is_given_up_for_status_and_abort(void **state) {
+        RsError err = RS_ERROR_INIT;
+        WriterState unused;
+        Fake f = { 0 };
+        WriterClient *c;
+
+        (void) state;
+        c = start(&f, script_silent);
+        writer_client_set_patience(c, 50000);
+        assert_true(writer_call_abort(c, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_WRITER_GONE);
+        err = RS_ERROR_INIT; /* and the connection is of no use afterwards */
+        assert_true(writer_call_state(c, &unused, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_WRITER_GONE);
+        finish(&f, c);
+}
+
 static unsigned n_progress;
 static void on_progress(void *userdata, const WriterProgress *p) {
         (void) userdata;
@@ -339,6 +365,7 @@ int main(void) {
                 cmocka_unit_test(frames_are_pipelined_and_slots_come_back),
                 cmocka_unit_test(the_first_refused_frame_gives_the_reason_and_abort_clears_it),
                 cmocka_unit_test(a_waiting_call_is_woken_and_abort_takes_the_late_answer),
+                cmocka_unit_test(a_writer_that_hangs_is_given_up_for_status_and_abort),
                 cmocka_unit_test(events_come_between_request_and_answer),
                 cmocka_unit_test(a_writer_that_lies_or_goes_ends_the_connection),
                 cmocka_unit_test(nobody_at_the_socket_is_writer_gone),
