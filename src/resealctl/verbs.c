@@ -294,12 +294,14 @@ int verb_keys(Client *c, int argc, char **argv) {
 
                 printf("%s%s%s\n", bold(c->options), name ? name : "?", plain(c->options));
                 json_object_foreach(object, key, value) {
-                        if (json_is_integer(value))
-                                printf("  %-22s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+                        printf("  %-22s ", key);
+                        if (json_is_array(value))
+                                print_list(value);
+                        else if (json_is_string(value))
+                                printf("%s", text_of(object, key));
                         else
-                                printf("  %-22s %s\n", key, json_is_string(value) ? text_of(object, key)
-                                                            : json_is_true(value) ? "yes"
-                                                                                  : "no");
+                                printf("%s", json_is_true(value) ? "yes" : "no");
+                        printf("\n");
                 }
         }
         return EXIT_OK;

@@ -170,14 +170,41 @@ static int method_list_jobs(sd_bus_message *request, void *userdata, sd_bus_erro
         return sd_bus_reply_method_return(request, "a(os)", 1, path, job_state_to_string(m->job->shown.state));
 }
 
+static int append_attributes(sd_bus_message *reply, const TpmKey *key) {
+        const char *words[TPM_KEY_ATTRIBUTES_MAX];
+        unsigned n = tpm_key_attributes(key, words);
+        int r = sd_bus_message_open_container(reply, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", "attributes");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "s");
+        for (unsigned i = 0; r >= 0 && i < n; i++)
+                r = sd_bus_message_append(reply, "s", words[i]);
+        for (int i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(reply);
+        return r;
+}
+
 static int append_key(sd_bus_message *reply, TpmKeyPurpose purpose, const IdentityKey *k) {
         char id[HEX_SIZE(32)];
 
         hex_encode(SPAN_ARRAY(k->spki_sha256), id);
         int r = sd_bus_message_open_container(reply, 'r', "sa{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "sa{sv}", identity_key_name(purpose), 4, "algorithm", "s", "EC P-256", "held-in",
-                                          "s", "TPM", "spki-sha256", "s", id, "certificate", "b", (int) k->has_certificate);
+                r = sd_bus_message_append(reply, "s", identity_key_name(purpose));
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "algorithm", "s", tpm_key_algorithm(&k->key),
+                                          "held-in", "s", "TPM", "spki-sha256", "s", id, "certificate", "b",
+                                          (int) k->has_certificate);
+        if (r >= 0)
+                r = append_attributes(reply, &k->key);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

@@ -67,6 +67,40 @@ const char *tpm_key_purpose_to_string(TpmKeyPurpose purpose) {
         return (unsigned) purpose < _TPM_KEY_PURPOSE_MAX ? purpose_names[purpose] : "unknown";
 }
 
+unsigned tpm_key_attributes(const TpmKey *key, const char *ret[TPM_KEY_ATTRIBUTES_MAX]) {
+        static const struct {
+                TPMA_OBJECT bit;
+                const char *word;
+        } WORDS[] = {
+                { TPMA_OBJECT_FIXEDTPM, "fixedTPM" },
+                { TPMA_OBJECT_FIXEDPARENT, "fixedParent" },
+                { TPMA_OBJECT_SENSITIVEDATAORIGIN, "sensitiveDataOrigin" },
+                { TPMA_OBJECT_STCLEAR, "stClear" },
+                { TPMA_OBJECT_USERWITHAUTH, "userWithAuth" },
+                { TPMA_OBJECT_ADMINWITHPOLICY, "adminWithPolicy" },
+                { TPMA_OBJECT_NODA, "noDA" },
+                { TPMA_OBJECT_ENCRYPTEDDUPLICATION, "encryptedDuplication" },
+                { TPMA_OBJECT_RESTRICTED, "restricted" },
+                { TPMA_OBJECT_DECRYPT, "decrypt" },
+                { TPMA_OBJECT_SIGN_ENCRYPT, "sign" },
+        };
+        RsError ignored = RS_ERROR_INIT;
+        unsigned n = 0;
+        Blob b;
+
+        /* From the blob itself, not from what it should be. */
+        if (blob_parse(SPAN(key->blob, key->blob_size), &b, &ignored) < 0)
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(WORDS); i++)
+                if (b.area.publicArea.objectAttributes & WORDS[i].bit)
+                        ret[n++] = WORDS[i].word;
+        return n;
+}
+
+const char *tpm_key_algorithm(const TpmKey *key) {
+        return key->purpose == TPM_KEY_UNWRAP ? "ECDH P-256 SHA-256" : "ECDSA P-256 SHA-256";
+}
+
 /* Coordinates come without leading zeros. */
 static bool point_of(const TPMS_ECC_POINT *p, uint8_t ret[RS_POINT_SIZE]) {
         if (p->x.size > 32 || p->y.size > 32 || p->x.size == 0 || p->y.size == 0)

@@ -61,6 +61,7 @@ expect 'the key in the TPM proves who the device is' "ok $(stat -c %s "$work/r1.
 
 expect 'slots are listed' '*rootfs.a*rootfs.b*' "$(ctl slots)"
 expect 'keys are listed' '*identity*unwrap*' "$(ctl keys)"
+expect 'with what the TPM permits' '*attributes*fixedTPM*noDA*' "$(ctl keys)"
 expect 'an inspection says what it is and that it is acceptable' '*1.1*release 1*device takes it*' "$(ctl inspect "$url/r1.rsb")"
 grep -c '"GET' "$work/nginx/access.log" >/dev/null && ok || bad 'no request was logged'
 before=$(sha256sum <"$work/dev/slot-a")

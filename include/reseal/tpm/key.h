@@ -46,6 +46,11 @@ int tpm_key_spki(const TpmKey *key, Encoder *ret_der /* or NULL */, uint8_t ret_
 /* TPM2_Certify: statement (TPMS_ATTEST) and signature of the attestation key that subject lives in this TPM. */
 int tpm_key_certify(Tpm *t, const TpmKey *attest, const TpmKey *subject, Span nonce, Encoder *ret_statement,
                     uint8_t ret_der[72], size_t *ret_size, RsError *err);
+/* The TPM's own words for what the public area permits: "fixedTPM", "noDA", ...; how many of them. */
+#define TPM_KEY_ATTRIBUTES_MAX 16u
+unsigned tpm_key_attributes(const TpmKey *key, const char *ret[TPM_KEY_ATTRIBUTES_MAX]);
+/* "ECDSA P-256 SHA-256", "ECDH P-256 SHA-256" */
+const char *tpm_key_algorithm(const TpmKey *key);
 const char *tpm_key_purpose_to_string(TpmKeyPurpose purpose); /* "identity", "unwrap", "attest" */
 
 /*

@@ -112,6 +112,32 @@ static void a_blob_tells_its_purpose_and_belongs_to_its_tpm(void **state) {
 }
 
 /* Every byte of each blob flipped: refused while parsing, or by the TPM; never another key. */
+static bool has_attribute(const TpmKey *key, const char *word) {
+        const char *words[TPM_KEY_ATTRIBUTES_MAX];
+        unsigned n = tpm_key_attributes(key, words);
+
+        for (unsigned i = 0; i < n; i++)
+                if (strcmp(words[i], word) == 0)
+                        return true;
+        return false;
+}
+
+/* What an operator reads about a key is what its blob says (S43). */
+static void a_key_tells_its_attributes(void **state) {
+        static const char *const ALL[] = { "fixedTPM", "fixedParent", "sensitiveDataOrigin", "noDA" };
+        (void) state;
+
+        for (int p = 0; p < _TPM_KEY_PURPOSE_MAX; p++)
+                for (size_t i = 0; i < ELEMENTSOF(ALL); i++)
+                        assert_true(has_attribute(&keys[p], ALL[i]));
+        assert_true(has_attribute(&keys[TPM_KEY_IDENTITY], "sign"));
+        assert_false(has_attribute(&keys[TPM_KEY_IDENTITY], "restricted"));
+        assert_true(has_attribute(&keys[TPM_KEY_ATTEST], "restricted"));
+        assert_true(has_attribute(&keys[TPM_KEY_UNWRAP], "decrypt"));
+        assert_false(has_attribute(&keys[TPM_KEY_UNWRAP], "sign"));
+        assert_string_equal(tpm_key_algorithm(&keys[TPM_KEY_UNWRAP]), "ECDH P-256 SHA-256");
+}
+
 static void a_blob_with_one_flipped_byte_is_refused(void **state) {
         _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
 
@@ -432,6 +458,7 @@ static void each_trouble_of_the_tpm_has_its_reason(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_blob_tells_its_purpose_and_belongs_to_its_tpm),
+                cmocka_unit_test(a_key_tells_its_attributes),
                 cmocka_unit_test(a_blob_with_one_flipped_byte_is_refused),
                 cmocka_unit_test(a_cut_or_prolonged_blob_is_refused),
                 cmocka_unit_test(a_blob_of_another_tpm_is_refused),
