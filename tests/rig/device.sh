@@ -18,7 +18,7 @@ rig_device_make() {
         local lower=$RIG/ov/dest
         mkdir -p "$RIG/ov" "$RIG/root" "$RIG/tpm" "$RIG/srv" "$RIG/keep"
         mount -t tmpfs -o size=1g,mode=755 rig "$RIG/ov"
-        rig_at_end "umount $RIG/ov"
+        rig_at_end "umount -l $RIG/ov"
         mkdir -p "$lower" "$RIG/ov/upper" "$RIG/ov/work" "$RIG/ov/etc/etc/systemd/system/rig.target.wants"
         DESTDIR=$lower quiet meson install -C "$BUILD_ROOT" --no-rebuild || return 1
         [ -x "$lower/usr/bin/reseald" ] || [ -n "${RIG_ANY:-}" ] || rig_die "meson install left no /usr/bin/reseald (configure with --prefix=/usr)"
@@ -38,7 +38,7 @@ rig_device_make() {
         printf '[Unit]\nStartLimitIntervalSec=0\nAfter=rig-tpm.service\n' >"$etc/systemd/system/reseal-writer.service.d/rig.conf"
         printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\nForwardToConsole=no\n' >"$etc/systemd/journald.conf.d/rig.conf"
         mount -t overlay reseal-rig -o "lowerdir=$RIG/ov/etc:$lower:/,upperdir=$RIG/ov/upper,workdir=$RIG/ov/work" "$RIG/root"
-        rig_at_end "umount $RIG/root"
+        rig_at_end "umount -l $RIG/root"
         quiet systemd-sysusers --root="$RIG/root" reseal.conf
         install -d -o "$(_rig_id passwd tss)" -g "$(_rig_id group tss)" -m 700 "$RIG/tpm"
         mkdir -p "$RIG/root/srv/tpm" "$RIG/root/srv/source" "$RIG/root/srv/keep" "$RIG/root/dev" "$RIG/root/boot/reseal" \
