@@ -129,6 +129,7 @@ kill -KILL "$daemon"
 wait "$daemon" 2>/dev/null || true
 daemon_up dev
 wait_state write && ok || bad 'it does not go on after a kill'
+expect 'the slots are told while a resumed job runs' '*rootfs.a*running*rootfs.b*' "$(ctl slots)"
 kill -KILL "$writer" # systemd-socket-activate has become the writer by then
 sleep 0.2
 kill -0 "$writer" 2>/dev/null || { wait "$writer" 2>/dev/null || true; writer_up; }
@@ -141,6 +142,21 @@ wait_state write || true
 expect 'an installation that writes can be cancelled' '*being cancelled*' "$(ctl cancel)"
 wait_idle && ok || bad 'a cancelled job does not end'
 grep -q 'was cancelled' "$work/dev.log" && ok || bad 'the end is not logged'
+
+# Cancelled at moments spread over a whole installation: it ends each time, one way or the other, and can begin again.
+moments='' stuck=0
+for i in $(seq 1 24); do
+    call Install 'sa{sv}' "$url/r2.rsb" 0 >/dev/null
+    sleep "$(printf '0.%03d' $((i * i * 2)))"
+    now=$(call ListJobs)
+    now=${now%\"} moments+=" ${now##*\"}"
+    ctl cancel >/dev/null
+    wait_idle || { stuck=1; break; }
+done
+[ $stuck = 0 ] && ok || bad 'a cancelled job does not end'
+echo "cancelled in:$moments"
+expect 'after all of that it is installed' '*Installed*' "$(ctl install "$url/r2.rsb")"
+expect 'and the running slot is untouched' "$before" "$(sha256sum <"$work/dev/slot-a")"
 
 # -- the TPM is away -------------------------------------------------------------------------------------------------
 
