@@ -45,7 +45,8 @@ daemon_up a
 
 # -- the interface is the documented one ------------------------------------------------------------------------------
 
-python3 - "$root/conf/org.reseal1.xml" <(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" introspect --xml-interface org.reseal1 /org/reseal1) <<'END' && ok || bad 'introspection differs from conf/org.reseal1.xml'
+same_interface() { # same_interface OBJECT INTERFACE
+    python3 - "$2" "$root/conf/org.reseal1.xml" <(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" introspect --xml-interface org.reseal1 "$1") <<'END'
 import sys
 import xml.etree.ElementTree as ET
 
@@ -64,11 +65,13 @@ def members(path, interface):
     return found
 
 
-want, have = (members(p, 'org.reseal1.Manager') for p in sys.argv[1:])
+want, have = (members(p, sys.argv[1]) for p in sys.argv[2:])
 if not want or want != have:
     print('only documented:', want - have, '\nonly there:', have - want)
     sys.exit(1)
 END
+}
+same_interface /org/reseal1 org.reseal1.Manager && ok || bad 'introspection differs from conf/org.reseal1.xml'
 
 expect 'Version is a property' 's "*"' \
     "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 /org/reseal1 org.reseal1.Manager Version)"
@@ -120,6 +123,26 @@ if operator=$(getent group reseal-operator | cut -d: -f3) && [ -n "$operator" ];
         "$(as_operator "$work/resealctl" inspect https://localhost:1/x.rsb 2>&1 || true)"
 fi
 
+# -- where there is a polkit, its answer counts and nothing else (T40) ---------------------------------------------------
+
+polkit_says() { # polkit_says ANSWER CALLER-PREFIX...: what an inspection by the caller is told
+    local answer=$1 authority i
+    shift
+    "$build/tests/integration/fake-polkit" "$answer" >"$work/polkit.$answer" &
+    authority=$!
+    for i in $(seq 100); do [ -s "$work/polkit.$answer" ] && break; sleep 0.05; done
+    "$@" "$work/resealctl" inspect https://localhost:1/x.rsb 2>&1 || true
+    kill "$authority"
+    wait "$authority" 2>/dev/null || true
+}
+refused_with 'who polkit permits may' Connect "$(polkit_says yes as_nobody)"
+expect 'polkit is asked for the connection and the action' '*system-bus-name org.reseal1.inspect*' "$(cat "$work/polkit.yes")"
+for answer in no challenge error garbage; do
+    refused_with "polkit says $answer: denied" AccessDenied "$(polkit_says $answer as_nobody)"
+done
+[ -z "$operator" ] || refused_with 'an operator too needs polkit where there is one' AccessDenied "$(polkit_says no as_operator)"
+refused_with 'root does not' Connect "$(polkit_says no env)"
+
 # -- one installation at a time, status meanwhile ----------------------------------------------------------------------
 
 # somebody who takes connections and says nothing
@@ -160,6 +183,7 @@ expect 'the job is an object and shows no query' "s \"$silent\"" \
     "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 "$job" org.reseal1.Job Source)"
 expect 'the state is WRITING' 's "WRITING"' \
     "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 /org/reseal1 org.reseal1.Manager State)"
+same_interface "$job" org.reseal1.Job && ok || bad 'a job differs from conf/org.reseal1.xml'
 expect 'managed objects name the job' "*$job*" \
     "$(busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" call org.reseal1 /org/reseal1 org.freedesktop.DBus.ObjectManager GetManagedObjects)"
 
