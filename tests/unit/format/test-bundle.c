@@ -75,6 +75,34 @@ static void seventeen_images_and_none_are_refused(void **state) {
         }
 }
 
+/* The first 32 bytes alone say how much a reader has to allocate. */
+static void more_sections_than_the_cap_are_refused_before_they_are_read(void **state) {
+        static const uint32_t counts[] = { RS_BUNDLE_SECTIONS_MAX, RS_BUNDLE_SECTIONS_MAX + 1 };
+
+        (void) state;
+        for (unsigned k = 0; k < ELEMENTSOF(counts); k++) {
+                _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+                RsError err = RS_ERROR_INIT;
+                uint32_t size = 0;
+
+                encoder_bytes(&e, "RESEALB1", 8);
+                encoder_u32(&e, 1);
+                encoder_u32(&e, 1);
+                encoder_u32(&e, counts[k]);
+                encoder_u32(&e, RS_BUNDLE_HEADER_FIXED + 24 * counts[k]);
+                encoder_zeros(&e, 8);
+                int r = bundle_header_size(encoder_view(&e), &size, &err);
+                if (k == 0) {
+                        assert_int_equal(r, 0);
+                        assert_int_equal(size, RS_BUNDLE_HEADER_MAX);
+                } else {
+                        assert_true(r < 0);
+                        assert_int_equal(err.reason, RS_REASON_FORMAT);
+                        assert_int_equal(size, 0);
+                }
+        }
+}
+
 static void each_changed_byte_is_refused(void **state) {
         BundleHeader h = sample(true, 2);
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
@@ -202,6 +230,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(parse_gives_back_what_encode_was_given),
                 cmocka_unit_test(seventeen_images_and_none_are_refused),
+                cmocka_unit_test(more_sections_than_the_cap_are_refused_before_they_are_read),
                 cmocka_unit_test(each_changed_byte_is_refused),
                 cmocka_unit_test(each_shorter_and_longer_header_is_refused),
                 cmocka_unit_test(each_cap_holds_at_its_value_and_not_above),
