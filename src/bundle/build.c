@@ -242,8 +242,11 @@ static int check_result(const Build *b, int fd, RsError *err) {
                 return r;
         if (memcmp(f->id, b->parts.id, sizeof(f->id)) != 0)
                 return rs_fail(err, INTERNAL, "the bundle reads back with another id");
-        if (!b->options.root)
+        if (!b->options.root) {
+                if (b->options.sign && !b->options.quiet)
+                        remark("signature not checked (no --root): a wrong or expired certificate shows on the devices only");
                 return 0;
+        }
         return bundle_file_verify(f, b->options.root, (uint64_t) time(NULL), &signer, err);
 }
 

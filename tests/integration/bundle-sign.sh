@@ -22,6 +22,7 @@ cmp <(rest "$dir/u.rsb") <(rest "$dir/s.rsb") || fail "signing changed more than
 # another signer, in place
 expect 0 "$bundle" sign --cert "$pki/firmware/signer2.pem" --key "$pki/firmware/signer2.key" \
         --chain "$pki/firmware/chain.pem" "$dir/s.rsb"
+grep -q 'not checked (no --root)' "$dir/err" || fail "signing without --root says nothing: $(cat "$dir/err")"
 expect 0 "$bundle" verify --root "$root" "${opening[@]}" "$dir/s.rsb"
 grep -q '^signed .*Signer 2' "$dir/out" || fail "the new signer does not show: $(cat "$dir/out")"
 [ "$("$bundle" info --json "$dir/s.rsb" | jq -r .id)" = "$id" ] || fail "signing again changed the bundle id"
