@@ -2,7 +2,7 @@
 /*
  * install - one installation, from an offered manifest to the boot state that names the target.
  *
- *   offer -> tables -> frames (the first one verified: W1 W2 W3, then W4) -> finish (W5 W6 W7 W8, W12)
+ *   offer -> tables -> frames (the first one with data verified: W1 W2 W3, then W4) -> finish (W5 W6 W7 W8, W12)
  *
  * What must hold, at every instant and after a cut at any of them:
  *   I0  nothing touches a slot unless the running slot is marked good;
@@ -10,8 +10,9 @@
  *   I2  the target is not bootable from before its first byte changes until all of it has been read back (W5) and
  *       its header is on it (W6);
  *   I3  before W1 the target is as it was: a source that offers a valid release and then stalls costs nothing,
- *       because W1 waits for a frame that was verified.  (Zero frames at the very start of an image are known from
- *       the signed table and count as verified.)
+ *       because W1 waits for a frame with data that was verified.  Zero and dup frames that come before it show
+ *       nothing about what the source has: they are counted, and filled in behind W3.  Only a release without any
+ *       data begins at FINISH;
  *   I4  the volume key of a target never changes between its first window and W6: it comes from the header file that
  *       was made at W1, and a record without a readable header file is not resumed;
  *   I5  a bit of the bitmap is believed for not fetching a window again, never for calling the slot complete.
@@ -456,8 +457,6 @@ static int verify_first_frame(Installer *i, const WriterFrame *f, const volatile
         const VerifiedChunk *unused;
         int r;
 
-        if (!shared)
-                return 0;
         r = slot_open_target(i->device.map, i->parts[f->image].slot, i->booted.slot, &fd, err);
         if (r < 0)
                 return r;
@@ -467,6 +466,48 @@ static int verify_first_frame(Installer *i, const WriterFrame *f, const volatile
         return slot_verify_frame(probe, f->frame, shared, f->size, &unused, err);
 }
 
+/* One frame to its place; images follow each other. */
+static int land_frame(Installer *i, uint32_t part, uint32_t frame, const volatile uint8_t *shared, RsError *err) {
+        const VerifiedChunk *chunk;
+        int r = 0;
+
+        if (i->image && i->image_part != part)
+                r = part_finish(i, err);
+        if (r == 0)
+                r = part_open(i, part, err);
+        if (r < 0)
+                return r;
+        if (shared) {
+                r = slot_verify_frame(i->image, frame, shared, table_frame_plain_size(i->parts[part].table, frame),
+                                      &chunk, err);
+                if (r == 0)
+                        r = slot_image_write(i->image, chunk, err);
+        } else
+                r = slot_image_fill(i->image, frame, err);
+        return r < 0 ? rs_context(err, "image %u, frame %u", part, frame) : 0;
+}
+
+/* What was only counted before W1 (I3), in the order in which it came. */
+static int land_deferred(Installer *i, RsError *err) {
+        for (uint32_t k = 0; k < i->n_parts; k++) {
+                const Part *p = &i->parts[k];
+
+                if (!p->wanted)
+                        continue;
+                for (uint32_t f = skip_proven(p, 0); f < p->next_frame; f = skip_proven(p, f + 1)) {
+                        int r;
+
+                        if (atomic_load(&i->cancelled))
+                                return rs_fail(err, CANCELLED, "cancelled before frame %u of image %u", f, k);
+                        r = land_frame(i, k, f, NULL, err);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+/* W1 to W3, and the beginning of W4. */
 static int prepare(Installer *i, RsError *err) {
         static const InstallStep order[] = { INSTALL_W1_RECORD, INSTALL_W2_UNBOOTABLE, INSTALL_W3_ERASE };
         int r;
@@ -483,7 +524,8 @@ static int prepare(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
-        return run_step(i, INSTALL_W4_FRAMES, err);
+        r = run_step(i, INSTALL_W4_FRAMES, err);
+        return r < 0 ? r : land_deferred(i, err);
 }
 
 /* The request against the signed table: order, kind, length. */
@@ -512,52 +554,39 @@ static int check_frame(Installer *i, const WriterFrame *f, const volatile uint8_
         return 0;
 }
 
-static int write_frame(Installer *i, const WriterFrame *f, const volatile uint8_t *shared, RsError *err) {
-        const VerifiedChunk *chunk;
-        int r;
+static void count_frame(Installer *i, const WriterFrame *frame) {
+        Part *p = &i->parts[frame->image];
 
-        if (!shared)
-                return slot_image_fill(i->image, f->frame, err);
-        r = slot_verify_frame(i->image, f->frame, shared, f->size, &chunk, err);
-        if (r < 0)
-                return r;
-        return slot_image_write(i->image, chunk, err);
+        p->next_frame = skip_proven(p, frame->frame + 1);
+        i->done_bytes += frame->size;
 }
 
 int install_frame(Installer *i, const WriterFrame *frame, const volatile uint8_t *shared, RsError *err) {
-        Part *p;
+        WriterProgress progress = { .step = INSTALL_W4_FRAMES, .image = frame->image };
         int r;
 
         r = check_frame(i, frame, shared, err);
         if (r < 0)
                 return r;
         if (i->step < INSTALL_W4_FRAMES) {
+                if (!shared) { /* I3: see land_deferred */
+                        count_frame(i, frame);
+                        return 0;
+                }
                 r = verify_first_frame(i, frame, shared, err);
-                if (r < 0)
-                        return r;
-                r = prepare(i, err);
-                if (r < 0)
-                        return r;
-        }
-        if (i->image && i->image_part != frame->image) {
-                r = part_finish(i, err);
+                if (r == 0)
+                        r = prepare(i, err);
                 if (r < 0)
                         return r;
         }
-        r = part_open(i, frame->image, err);
+        r = land_frame(i, frame->image, frame->frame, shared, err);
         if (r < 0)
                 return r;
-        r = write_frame(i, frame, shared, err);
-        if (r < 0)
-                return rs_context(err, "image %u, frame %u", frame->image, frame->frame);
-        p = &i->parts[frame->image];
-        p->next_frame = skip_proven(p, frame->frame + 1);
-        i->done_bytes += frame->size;
-        if (i->device.on_progress) {
-                WriterProgress progress = { .step = INSTALL_W4_FRAMES, .image = frame->image,
-                                            .done_bytes = i->done_bytes, .total_bytes = i->total_bytes };
+        count_frame(i, frame);
+        progress.done_bytes = i->done_bytes;
+        progress.total_bytes = i->total_bytes;
+        if (i->device.on_progress)
                 i->device.on_progress(i->device.userdata, &progress);
-        }
         return 0;
 }
 
@@ -570,18 +599,19 @@ static int check_complete(const Installer *i, RsError *err) {
                 if (i->parts[k].wanted && i->parts[k].next_frame < i->parts[k].table->n_frames)
                         return rs_fail(err, PROTOCOL, "FINISH before frame %u of image %u",
                                        i->parts[k].next_frame, k);
-        if (i->record.step < INSTALL_W1_RECORD) /* no image without a frame: nothing can be complete without W1 */
-                return rs_fail(err, PROTOCOL, "FINISH without a frame");
         return 0;
 }
 
 int install_finish(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1], RsError *err) {
-        static const InstallStep order[] = { INSTALL_W2_UNBOOTABLE, INSTALL_W5_FINISH, INSTALL_W6_COMMIT,
-                                             INSTALL_W7_ACCEPT, INSTALL_W8_TRY };
+        static const InstallStep order[] = { INSTALL_W5_FINISH, INSTALL_W6_COMMIT, INSTALL_W7_ACCEPT,
+                                             INSTALL_W8_TRY };
         RsError ignored = RS_ERROR_INIT;
         int r;
 
         r = check_complete(i, err);
+        /* No frame with data was missing: an earlier run has them all, or there are none in the release. */
+        if (r == 0 && i->step < INSTALL_W4_FRAMES)
+                r = prepare(i, err);
         if (r < 0)
                 return r;
         for (size_t k = 0; k < ELEMENTSOF(order); k++) {

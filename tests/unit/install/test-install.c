@@ -113,7 +113,7 @@ static void a_release_lands_is_tried_and_marked_good(void **state) {
         assert_false(boot_state(w).slots[1].good);
         assert_int_equal(tpm_state(w).record.release, 1);
         for (int step = INSTALL_W1_RECORD; step <= INSTALL_W8_TRY; step++)
-                assert_int_equal(w->steps[step], 1 + (step == INSTALL_W2_UNBOOTABLE)); /* W2 again at FINISH */
+                assert_int_equal(w->steps[step], 1);
         assert_int_equal(install_slots(w->e.installer, slots, 8, &n, &err), 0);
         assert_int_equal(n, 4);
         assert_true(slots[0].running && !slots[1].running && slots[1].primary);
@@ -235,6 +235,104 @@ static void before_the_first_verified_frame_the_target_is_as_it_was(void **state
         test_sha256_of_file(w->d.slot_path[1], after);
         assert_memory_equal(before, after, 32);
         assert_true(boot_state(w).slots[1].good);
+}
+
+static void offer_with_tables(World *w, const TestRelease *r) {
+        _cleanup_(freep) WriterRange *ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
+        RsError err = RS_ERROR_INIT;
+        WriterOffer offer;
+        uint32_t next, n;
+
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&r->cms), &offer, &err), 0);
+        for (uint32_t i = 0; i < 2; i++)
+                assert_int_equal(install_table(w->e.installer, i, encoder_view(&r->images[i].encoded), &next,
+                                               ranges, &n, &err),
+                                 0);
+}
+
+static int send_frame(World *w, const TestRelease *r, uint32_t image, uint32_t frame, RsError *err) {
+        WriterFrame request = { .image = image, .frame = frame };
+        const uint8_t *data;
+        bool has_data = test_frame(r, image, frame, &data, &request.size);
+
+        return install_frame(w->e.installer, &request, has_data ? data : NULL, err);
+}
+
+static void assert_target_untouched(World *w, const uint8_t before[32]) {
+        RsError err = RS_ERROR_INIT;
+        InstallRecord record;
+        uint8_t after[32];
+
+        test_sha256_of_file(w->d.slot_path[1], after);
+        assert_memory_equal(before, after, 32);
+        assert_true(boot_state(w).slots[1].good);
+        assert_int_equal(install_record_load(w->e.state_fd, &record, &err), 0);
+}
+
+/* I3: a zero frame is known from the signed table and shows nothing about what the source has. */
+static void zero_frames_alone_do_not_cost_the_fallback_slot(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        uint8_t before[32];
+        TestRelease r;
+
+        test_release_begin(&r, 1, 1, ROOTFS);
+        test_release_zero(&r, 0, 2);
+        test_release_sign(&r, "firmware/signer");
+        assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
+        test_sha256_of_file(w->d.slot_path[1], before);
+        offer_with_tables(w, &r);
+        for (uint32_t f = 0; f < 2; f++)
+                assert_int_equal(send_frame(w, &r, 0, f, &err), 0);
+        assert_target_untouched(w, before);
+        install_abort(w->e.installer); /* the source stalls, the job gives up */
+        assert_target_untouched(w, before);
+        install(w, &r);
+        assert_true(test_slot_b_holds(&w->d, &r));
+        test_release_done(&r);
+}
+
+static void an_image_of_zeros_waits_for_the_data_of_the_next_one(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        uint8_t before[32];
+        TestRelease r;
+
+        test_release_begin(&r, 1, 1, ROOTFS);
+        test_release_zero(&r, 0, UINT16_MAX);
+        test_release_sign(&r, "firmware/signer");
+        assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
+        test_sha256_of_file(w->d.slot_path[1], before);
+        offer_with_tables(w, &r);
+        for (uint32_t f = 0; f < r.images[0].table->n_frames; f++)
+                assert_int_equal(send_frame(w, &r, 0, f, &err), 0);
+        assert_target_untouched(w, before);
+        install(w, &r);
+        assert_true(test_slot_b_holds(&w->d, &r));
+        test_release_done(&r);
+}
+
+static void a_release_of_zeros_alone_begins_at_finish(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        char primary[WRITER_NAME_SIZE + 1];
+        uint8_t before[32];
+        TestRelease r;
+
+        test_release_begin(&r, 1, 1, ROOTFS);
+        for (uint32_t i = 0; i < 2; i++)
+                test_release_zero(&r, i, UINT16_MAX);
+        test_release_sign(&r, "firmware/signer");
+        assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
+        test_sha256_of_file(w->d.slot_path[1], before);
+        offer_with_tables(w, &r);
+        for (uint32_t i = 0; i < 2; i++)
+                for (uint32_t f = 0; f < r.images[i].table->n_frames; f++)
+                        assert_int_equal(send_frame(w, &r, i, f, &err), 0);
+        assert_target_untouched(w, before);
+        assert_int_equal(install_finish(w->e.installer, primary, &err), 0);
+        assert_true(test_slot_b_holds(&w->d, &r));
+        test_release_done(&r);
 }
 
 static void tables_that_are_not_the_signed_ones_are_refused(void **state) {
@@ -435,6 +533,11 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(another_release_replaces_an_open_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(before_the_first_verified_frame_the_target_is_as_it_was,
                                                 setup, teardown),
+                cmocka_unit_test_setup_teardown(zero_frames_alone_do_not_cost_the_fallback_slot, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(an_image_of_zeros_waits_for_the_data_of_the_next_one, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_release_of_zeros_alone_begins_at_finish, setup, teardown),
                 cmocka_unit_test_setup_teardown(tables_that_are_not_the_signed_ones_are_refused, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(a_signed_root_that_the_table_does_not_lead_to_is_refused,
