@@ -103,14 +103,15 @@ static int writer_answer_table(Answerer *a, Work *w, RsError *err) {
         r = read_table(w->fd, w->size, &bytes, err);
         closep(&w->fd);
         w->fd = -EBADF;
-        if (r < 0)
-                return r;
         ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
-        if (!ranges)
-                return rs_fail_oom(err);
-        r = install_table(a->installer, w->image, SPAN(bytes, w->size), &next, ranges, &n, err);
-        if (r < 0)
+        if (r == 0 && !ranges)
+                r = rs_fail_oom(err);
+        if (r == 0)
+                r = install_table(a->installer, w->image, SPAN(bytes, w->size), &next, ranges, &n, err);
+        if (r < 0) { /* ends the offer */
+                install_abort(a->installer);
                 return r;
+        }
         w->tabled = install_tabled(a->installer);
         writer_encode_ranges(&w->answer, next, ranges, n);
         return 0;
@@ -167,11 +168,13 @@ static int writer_answer_finish(Answerer *a, Work *w, RsError *err) {
 }
 
 static int writer_answer_abort(Answerer *a, Work *w, RsError *err) {
-        a->failed = RS_ERROR_INIT;
-        if (a->finished) {
+        if (w->finished || (w->holder && a->finished)) {
                 w->finished = true;
                 return rs_fail(err, STATE, "the installation is complete");
         }
+        if (!w->holder) /* what may be running is another connection's */
+                return 0;
+        a->failed = RS_ERROR_INIT;
         install_abort(a->installer);
         a->ring = ring_free(a->ring);
         return 0;

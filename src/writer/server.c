@@ -82,6 +82,7 @@ static void drop_client(Client *c) {
                         (void) sd_event_exit(s->spec.loop, EXIT_FAILURE);
                         return;
                 }
+                abort->holder = true;
                 worker_post(s->spec.worker, abort);
                 s->installer = 0;
         }
@@ -247,7 +248,9 @@ static int on_request(Client *c, const Message *m, RsError *err) {
                 c->phase = WRITER_PHASE_FINISHING;
         if (m->type == WRITER_ABORT) {
                 c->aborting = true;
-                if (c->server->installer == c->id)
+                w->holder = c->server->installer == c->id;
+                w->finished = c->phase == WRITER_PHASE_DONE;
+                if (w->holder)
                         worker_cancel(c->server->spec.worker);
         }
         w->fd = m->type == WRITER_TABLE ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) : -EBADF;

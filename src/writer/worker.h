@@ -34,11 +34,12 @@ typedef struct Work {
         WriterFrame frame;
         WriterMark mark;
         char name[WRITER_NAME_SIZE + 1];
+        bool holder;             /* ABORT: of the connection that holds the installer role */
         /* answer */
         RsError error;           /* reason NONE: succeeded */
         Encoder answer;
         bool tabled;             /* after OFFER, TABLE: nothing is missing before frames */
-        bool finished;           /* ABORT came after W7 */
+        bool finished;           /* ABORT came after W7, or in DONE */
 } Work;
 
 Work *work_new(uint32_t type, uint64_t client, uint32_t sequence);   /* NULL for want of memory */

@@ -375,6 +375,7 @@ static void tables_by_wrong_descriptors_end_the_writer(void **state) {
 
 static void a_table_that_is_not_the_signed_one_ends_the_offer_only(void **state) {
         _cleanup_(freep) uint8_t *changed = malloc(release.images[0].encoded.size);
+        _cleanup_(encoder_done) Encoder mark = ENCODER_INIT;
         Span bytes = encoder_view(&release.images[0].encoded);
         Victim v;
         Message m;
@@ -385,7 +386,10 @@ static void a_table_that_is_not_the_signed_one_ends_the_offer_only(void **state)
         bring(&v, WRITER_PHASE_OFFERED, NULL);
         assert_true(table(&v, 0, bytes, (uint32_t) bytes.size, memfd(SPAN(changed, bytes.size), SEALS), &m));
         assert_int_equal(m.type, WRITER_FAIL);
-        offer(&v); /* back in IDLE */
+        writer_encode_mark_request(&mark, WRITER_MARK_GOOD, "A");
+        assert_true(ask(&v, WRITER_MARK, encoder_view(&mark), -EBADF, &m)); /* back in IDLE, nothing is held */
+        assert_int_equal(m.type, WRITER_MARK + 1);
+        offer(&v);
         assert_int_equal(finish(&v, NULL), 0);
         assert_device_unharmed();
 }
@@ -710,9 +714,10 @@ static void one_of_several_clients_installs_and_an_idle_writer_ends(void **state
         WriterClient *one = NULL, *two = NULL;
         RsError err = RS_ERROR_INIT;
         WriterSlotInfo slots[8];
+        WriterRange ranges[4];
         char path[128], name[33];
         WriterOffer o;
-        uint32_t n;
+        uint32_t next, n;
         pid_t pid;
 
         (void) state;
@@ -729,6 +734,9 @@ static void one_of_several_clients_installs_and_an_idle_writer_ends(void **state
         err = RS_ERROR_INIT;
         assert_int_equal(writer_call_slots(two, slots, 8, &n, &err), 0);
         assert_int_equal(n, 4);
+        assert_int_equal(writer_call_abort(two, &err), 0); /* ends nothing: the installation is another's */
+        assert_int_equal(writer_call_table(one, 0, encoder_view(&release.images[0].encoded), &next, ranges, &n, &err),
+                         0);
         assert_int_equal(writer_call_abort(one, &err), 0);
         assert_int_equal(writer_call_offer(two, encoder_view(&release.cms), &o, &err), 0);
         two = writer_client_free(two); /* gone in the middle: the role is free again */
