@@ -23,7 +23,6 @@
 /* One image of the release on its way to its slot. */
 typedef struct Part {
         const Slot *slot;
-        bool wanted;                  /* not finished by an earlier run */
         Table *table;
         uint8_t proven[PROVEN_SIZE];  /* windows, by an earlier run */
         Secret *key;                  /* luks2: the volume key, while the installation lasts */

@@ -15,7 +15,8 @@
  *       data begins at FINISH;
  *   I4  the volume key of a target never changes between its first window and W6: it comes from the header file that
  *       was made at W1, and a record without a readable header file is not resumed;
- *   I5  a bit of the bitmap is believed for not fetching a window again, never for calling the slot complete.
+ *   I5  what an earlier run has proven is believed for not fetching it again, never for calling the slot complete:
+ *       W5 reads all of it again, and what is lost ends the record, so that the next attempt fetches it.
  *
  * An Installer is used by one thread and knows nothing of sockets.  The peer's mistakes are told apart from failures
  * by their reason: PROTOCOL means a request that no honest peer sends; the server ends the connection for it.
@@ -151,7 +152,6 @@ static int pass_gate(Installer *i, Span manifest_cms, const char *target, RsErro
                 if (!i->parts[k].slot)
                         return rs_fail(err, SLOT_CLASS, "there is no slot of class %s for %s",
                                        m->images[k].class_name, target);
-                i->parts[k].wanted = true;
                 i->total_bytes += m->images[k].size;
         }
         i->n_parts = m->n_images;
@@ -185,13 +185,13 @@ static bool record_fits(const Installer *i, const InstallRecord *record, const c
 }
 
 /* I4: all volume keys by unsealing, or nothing resumes.  1 = got them, 0 = a header file is of no use. */
-static int resume_keys(Installer *i, const InstallRecord *record, RsError *err) {
+static int resume_keys(Installer *i, RsError *err) {
         for (uint32_t k = 0; k < i->n_parts; k++) {
                 RsError failure = RS_ERROR_INIT;
                 char path[4096];
                 int r;
 
-                if (i->parts[k].slot->kind != SLOT_KIND_LUKS2 || record->images[k].finished)
+                if (i->parts[k].slot->kind != SLOT_KIND_LUKS2)
                         continue;
                 header_path(i, k, path);
                 r = slot_volume_resume(path, i->device.tpm, &i->parts[k].key, &failure);
@@ -219,7 +219,7 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
         i->record.floor_max = floor_max;
         if (!record_fits(i, open, target, floor_max))
                 return 0;
-        r = resume_keys(i, open, err);
+        r = resume_keys(i, err);
         if (r <= 0)
                 return r;
         r = install_bitmap_open(i->device.state_fd, open, &i->bitmap_fd, err);
@@ -229,11 +229,10 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
                 r = install_bitmap_read(i->bitmap_fd, open, k, i->parts[k].proven, err);
                 if (r < 0)
                         return r;
-                i->parts[k].wanted = !open->images[k].finished;
-                if (open->images[k].finished)
-                        i->done_bytes += open->images[k].size;
         }
         i->record = *open;
+        for (uint32_t k = 0; k < i->n_parts; k++)
+                i->record.images[k].finished = false; /* I5 */
         return 0;
 }
 
@@ -289,7 +288,7 @@ int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *er
         memcpy(answer.bundle_id, accepted_bundle_id(i->release), sizeof(answer.bundle_id));
         answer.n_images = i->n_parts;
         for (uint32_t k = 0; k < i->n_parts; k++) {
-                answer.images[k].wanted = i->parts[k].wanted;
+                answer.images[k].wanted = true; /* I5: W5 needs its table */
                 (void) snprintf(answer.images[k].slot_name, sizeof(answer.images[k].slot_name), "%s",
                                 i->parts[k].slot->name);
         }
@@ -351,8 +350,8 @@ int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, 
 
         if (!i->release)
                 return rs_fail(err, PROTOCOL, "TABLE without an accepted release");
-        if (image >= i->n_parts || !i->parts[image].wanted || i->parts[image].table)
-                return rs_fail(err, PROTOCOL, "TABLE of image %u, which is not wanted", image);
+        if (image >= i->n_parts || i->parts[image].table)
+                return rs_fail(err, PROTOCOL, "TABLE of image %u, which has one", image);
         p = &i->parts[image];
         r = verify_table(&accepted_manifest(i->release)->images[image], table, &p->table, err);
         if (r < 0)
@@ -367,7 +366,7 @@ bool install_tabled(const Installer *i) {
         if (!i->release)
                 return false;
         for (uint32_t k = 0; k < i->n_parts; k++)
-                if (i->parts[k].wanted && !i->parts[k].table)
+                if (!i->parts[k].table)
                         return false;
         return true;
 }
@@ -407,11 +406,15 @@ void part_close(Installer *i) {
         i->slot_fd = -EBADF;
 }
 
-/* What a resumed record claims is not on the medium: start afresh next time (I5). */
-static void forget_record(Installer *i) {
-        RsError unused = RS_ERROR_INIT;
+/*
+ * I5: what the record claims is not on the medium, or cannot be read there (writing it again is what cures that).
+ * Without the record the next attempt begins afresh; with it, it would fail at the same place for ever.
+ */
+static void forget_if_lost(Installer *i, const RsError *err) {
+        RsError unused = RS_ERROR_INIT; /* the failure that led here is the one to tell */
 
-        (void) install_record_remove(i->device.state_fd, &unused); /* the failure that led here is the one to tell */
+        if (err->reason == RS_REASON_READ_BACK || err->reason == RS_REASON_ROOT || err->reason == RS_REASON_IO)
+                (void) install_record_remove(i->device.state_fd, &unused);
 }
 
 /* W5 of the open image: tree, trailer, everything read back.  Images are finished one by one, as their frames end. */
@@ -421,9 +424,7 @@ int part_finish(Installer *i, RsError *err) {
         r = slot_image_finish(i->image, err);
         part_close(i);
         if (r < 0) {
-                if (err->reason == RS_REASON_READ_BACK || err->reason == RS_REASON_CHUNK_DIGEST ||
-                    err->reason == RS_REASON_ROOT)
-                        forget_record(i);
+                forget_if_lost(i, err);
                 return rs_context(err, "slot %s", i->parts[i->image_part].slot->name);
         }
         i->record.images[i->image_part].finished = true;
@@ -484,7 +485,11 @@ static int land_frame(Installer *i, uint32_t part, uint32_t frame, const volatil
                         r = slot_image_write(i->image, chunk, err);
         } else
                 r = slot_image_fill(i->image, frame, err);
-        return r < 0 ? rs_context(err, "image %u, frame %u", part, frame) : 0;
+        if (r < 0) {
+                forget_if_lost(i, err);
+                return rs_context(err, "image %u, frame %u", part, frame);
+        }
+        return 0;
 }
 
 /* What was only counted before W1 (I3), in the order in which it came. */
@@ -492,8 +497,6 @@ static int land_deferred(Installer *i, RsError *err) {
         for (uint32_t k = 0; k < i->n_parts; k++) {
                 const Part *p = &i->parts[k];
 
-                if (!p->wanted)
-                        continue;
                 for (uint32_t f = skip_proven(p, 0); f < p->next_frame; f = skip_proven(p, f + 1)) {
                         int r;
 
@@ -538,7 +541,7 @@ static int check_frame(Installer *i, const WriterFrame *f, const volatile uint8_
                 return rs_fail(err, PROTOCOL, "FRAME before all tables");
         for (k = 0; k < i->n_parts; k++) {
                 p = &i->parts[k];
-                if (p->wanted && p->next_frame < p->table->n_frames)
+                if (p->next_frame < p->table->n_frames)
                         break;
         }
         if (k == i->n_parts)
@@ -596,7 +599,7 @@ static int check_complete(const Installer *i, RsError *err) {
         if (!install_tabled(i))
                 return rs_fail(err, PROTOCOL, "FINISH before all tables");
         for (uint32_t k = 0; k < i->n_parts; k++)
-                if (i->parts[k].wanted && i->parts[k].next_frame < i->parts[k].table->n_frames)
+                if (i->parts[k].next_frame < i->parts[k].table->n_frames)
                         return rs_fail(err, PROTOCOL, "FINISH before frame %u of image %u",
                                        i->parts[k].next_frame, k);
         return 0;

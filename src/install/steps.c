@@ -7,7 +7,7 @@
  *   W2  unbootable     boot state without the target           running slot boots; offer resumes
  *   W3  erase          target's LUKS2 header gone              old content unreadable; offer resumes
  *   W4  frames         windows, one bit each                   proven windows are not sent again
- *   W5  finish         tree, trailer, locator; all read back   images that are finished are not sent again
+ *   W5  finish         tree, trailer, locator; all read back   images that are finished are only read again
  *   W6  commit         LUKS2 header on the slot                complete, not bootable; no frame is sent again
  *   W7  accept         rollback record in the TPM              the same; older releases are refused from here on
  *   W8  try            boot state: target first, n tries       the next boot tries the target
@@ -124,7 +124,7 @@ static int step_w5_finish(Installer *i, RsError *err) {
                         return r;
         }
         for (uint32_t k = 0; k < i->n_parts; k++) {
-                if (!i->parts[k].wanted || i->record.images[k].finished)
+                if (i->record.images[k].finished)
                         continue;
                 if (atomic_load(&i->cancelled))
                         return rs_fail(err, CANCELLED, "cancelled before the target was complete");

@@ -25,12 +25,15 @@ typedef struct World {
         TestEngine e;
         uint8_t running[32];
         unsigned steps[_INSTALL_STEP_MAX];
+        InstallStep cancel_behind; /* W0: never */
 } World;
 
 static void on_step(void *userdata, InstallStep step, bool done) {
         World *w = userdata;
 
         w->steps[step] += done ? 1 : 0;
+        if (done && step != INSTALL_W0_GATE && step == w->cancel_behind)
+                install_cancel(w->e.installer);
 }
 
 static int setup(void **state) {
@@ -523,6 +526,82 @@ static void a_window_that_was_lost_behind_its_bit_is_found(void **state) {
         assert_true(test_slot_b_holds(&w->d, &w->one));
 }
 
+/* I5: a dup frame reads what an earlier run has proven; when that is lost, the same reading must not fail for ever. */
+static void a_lost_window_that_a_later_frame_repeats_is_fetched_again(void **state) {
+        _cleanup_(freep) uint8_t *junk = calloc(1, 1u << 20);
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        InstallRecord record;
+        int bitmap, fd;
+        TestRelease r;
+
+        test_release_begin(&r, 1, 1, ROOTFS);
+        test_release_repeat(&r, 0, 17, 2);
+        test_release_sign(&r, "firmware/signer");
+        offer_with_tables(w, &r);
+        for (uint32_t f = 0; f < 16; f++)
+                assert_int_equal(send_frame(w, &r, 0, f, &err), 0);
+        install_abort(w->e.installer);
+        assert_int_equal(install_record_load(w->e.state_fd, &record, &err), 1);
+        assert_int_equal(install_bitmap_open(w->e.state_fd, &record, &bitmap, &err), 1);
+        assert_int_equal(install_bitmap_set(bitmap, &record, 0, 0, &err), 0);
+        closep(&bitmap);
+        fd = open(w->d.slot_path[1], O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, junk, 1u << 20, (4 << 20) + (2 << 20)), 1 << 20);
+        closep(&fd);
+        assert_refused(w, &r, RS_REASON_READ_BACK);
+        install_abort(w->e.installer);
+        install(w, &r);
+        assert_true(test_slot_b_holds(&w->d, &r));
+        test_release_done(&r);
+}
+
+/* I5: cut behind W5, and the medium is another one when power comes back. */
+static void images_that_an_earlier_run_finished_are_read_again(void **state) {
+        static const uint8_t junk[RS_BLOCK_SIZE];
+        static const struct {
+                unsigned slot;
+                off_t offset;
+        } places[] = { { 1, (4 << 20) + (9 << 20) }, { 3, 0 } };
+        World *w = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+                int fd;
+
+                w->cancel_behind = INSTALL_W5_FINISH;
+                assert_refused(w, &w->one, RS_REASON_CANCELLED);
+                install_abort(w->e.installer);
+                w->cancel_behind = INSTALL_W0_GATE;
+                reboot_into(w, "A", NULL);
+                fd = open(w->d.slot_path[places[i].slot], O_WRONLY | O_CLOEXEC);
+                assert_int_equal(pwrite(fd, junk, sizeof(junk), places[i].offset), (ssize_t) sizeof(junk));
+                closep(&fd);
+                assert_refused(w, &w->one, RS_REASON_READ_BACK);
+                install_abort(w->e.installer);
+                assert_false(boot_state(w).slots[1].bootable);
+                assert_true(tpm_state(w).record.empty);
+        }
+        install(w, &w->one);
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+}
+
+/* ... and when it is not, no frame is asked for again. */
+static void images_that_an_earlier_run_finished_are_not_sent_again(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        char primary[WRITER_NAME_SIZE + 1];
+
+        w->cancel_behind = INSTALL_W6_COMMIT;
+        assert_refused(w, &w->one, RS_REASON_CANCELLED);
+        install_abort(w->e.installer);
+        w->cancel_behind = INSTALL_W0_GATE;
+        reboot_into(w, "A", NULL);
+        offer_with_tables(w, &w->one);
+        assert_int_equal(install_finish(w->e.installer, primary, &err), 0);
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+        assert_string_equal(boot_state(w).primary, "B");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_release_lands_is_tried_and_marked_good, setup, teardown),
@@ -553,7 +632,14 @@ int main(void) {
                                                 setup, teardown),
                 cmocka_unit_test_setup_teardown(a_window_that_was_lost_behind_its_bit_is_found, setup,
                                                 teardown),
+                cmocka_unit_test_setup_teardown(a_lost_window_that_a_later_frame_repeats_is_fetched_again,
+                                                setup, teardown),
+                cmocka_unit_test_setup_teardown(images_that_an_earlier_run_finished_are_read_again, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(images_that_an_earlier_run_finished_are_not_sent_again, setup,
+                                                teardown),
         };
 
+        cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
         return cmocka_run_group_tests(tests, test_pki_setup, test_pki_teardown);
 }
