@@ -179,6 +179,7 @@ static void first_bootable(BootState *s) {
 int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
         BootSlotState *slot;
         BootState s;
+        bool was_good;
         int r;
 
         r = read_for(b, name, &s, &slot, err);
@@ -186,16 +187,18 @@ int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
                 return r;
         if (!slot->bootable && !slot->good)
                 return 0;
+        was_good = slot->good;
         slot->bootable = slot->good = false;
         slot->tries_left = 0;
         if (strcmp(s.primary, name) == 0)
                 first_bootable(&s);
-        return b->backend->write(b->state, &b->config, &s, false, err);
+        return b->backend->write(b->state, &b->config, &s, was_good, err);
 }
 
 int boot_set_try(Boot *b, const char *name, RsError *err) {
         BootSlotState *slot;
         BootState s;
+        bool was_good;
         int r;
 
         r = read_for(b, name, &s, &slot, err);
@@ -203,11 +206,12 @@ int boot_set_try(Boot *b, const char *name, RsError *err) {
                 return r;
         if (slot->bootable && !slot->good && slot->tries_left == b->config.tries && strcmp(s.primary, name) == 0)
                 return 0;
+        was_good = slot->good;
         slot->bootable = true;
         slot->good = false;
         slot->tries_left = b->config.tries;
         memcpy(s.primary, slot->name, sizeof(s.primary));
-        return b->backend->write(b->state, &b->config, &s, false, err);
+        return b->backend->write(b->state, &b->config, &s, was_good, err);
 }
 
 /*

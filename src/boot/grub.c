@@ -14,7 +14,8 @@
  * - a block that is not laid out so yet (made by grub-editenv) is brought into this form in two durable steps, the
  *   second sector first.  In between, variables are missing, and what is missing is damage for GRUB and for us;
  * - a damaged block is an error here, and GRUB starts the order of the second file instead, which is written only
- *   when a slot is marked good, before the block itself: at most one of the two is ever half written.
+ *   when a slot becomes good or ceases to be, before the block itself: at most one of the two is ever half written,
+ *   and neither names a slot that is being overwritten (I2).
  *
  * The file is overwritten where it lies: GRUB writes to its blocks, not through a file system, so the file must
  * keep its place, and the writer needs no right to make files beside it.
@@ -237,6 +238,8 @@ static int write_good(const BootConfig *c, const BootState *next, const uint32_t
         int r;
 
         make_order(c, next, order, true, text);
+        if (text[0] == '\0') /* no slot is good any more: the last one that was is better than none */
+                return 0;
         r = grub_env_add(&e, GOOD_ORDER, text, err);
         if (r == 0)
                 r = grub_env_encode(&e, bytes, err);

@@ -40,7 +40,7 @@ typedef struct Boot Boot;
 typedef struct BootConfig {
         char *backend;              /* "grub", "uboot" */
         char *path;                 /* grub: grubenv; uboot: fw_env.config */
-        char *good_path;            /* grub: second file with the last good order, written at mark-good only */
+        char *good_path;            /* grub: second file: the good slots, written when that changes */
         uint32_t tries;             /* attempts a new slot gets; default 3 */
         char names[BOOT_NAMES_MAX][BOOT_NAME_MAX];
         uint32_t n_names;
@@ -71,7 +71,7 @@ typedef struct BootBackend {
         int (*open)(const BootConfig *config, void **ret_state, RsError *err);
         void (*close)(void *state);
         int (*read)(void *state, const BootConfig *config, BootState *ret, RsError *err);
-        /* Replaces the whole state by one write; keeps foreign variables. */
+        /* Replaces the whole state by one write; keeps foreign variables. good_changed: so has which slots are good. */
         int (*write)(void *state, const BootConfig *config, const BootState *next, bool good_changed, RsError *err);
         /* What the loader falls back to when its environment is damaged; NULL: it has nothing. */
         int (*recover)(void *state, const BootConfig *config, BootState *ret, RsError *err);

@@ -102,10 +102,29 @@ static void good_is_remembered_in_the_second_file(void **state) {
         DOES(boot_set_good(f->boot, "B", &err));
         assert_int_equal(run(out, sizeof(out), "grub-editenv %s list", f->second), 0);
         assert_string_equal(out, "GOOD_ORDER=B A\n");
+        /* I2: what is about to be overwritten is no longer good, in neither file */
         DOES(boot_set_unbootable(f->boot, "A", &err));
+        assert_int_equal(run(out, sizeof(out), "grub-editenv %s list", f->second), 0);
+        assert_string_equal(out, "GOOD_ORDER=B\n");
         DOES(boot_set_try(f->boot, "A", &err));
         assert_int_equal(run(out, sizeof(out), "grub-editenv %s list", f->second), 0);
-        assert_string_equal(out, "GOOD_ORDER=B A\n");
+        assert_string_equal(out, "GOOD_ORDER=B\n");
+        DOES(boot_set_unbootable(f->boot, "B", &err)); /* the last one stays: better than none */
+        assert_int_equal(run(out, sizeof(out), "grub-editenv %s list", f->second), 0);
+        assert_string_equal(out, "GOOD_ORDER=B\n");
+}
+
+/* I2: damage in the middle of an installation, and the running slot is marked good to end it. */
+static void a_new_block_does_not_call_a_half_written_slot_good(void **state) {
+        Fixture *f = *state;
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        DOES(boot_set_good(f->boot, "B", &err)); /* both are */
+        DOES(boot_set_unbootable(f->boot, "A", &err)); /* W2 */
+        put_file(f->path, "# GRUB Env", 10);
+        assert_int_equal(truncate(f->path, GRUB_ENV_SIZE), 0);
+        DOES(boot_set_good(f->boot, "B", &err));
+        reads_as(f, "B", 0, 0, 1, FREE);
 }
 
 static void a_damaged_block_is_told_and_mark_good_makes_a_new_one(void **state) {
@@ -347,6 +366,7 @@ int main(void) {
                 T(what_is_so_already_is_not_written_again),
                 T(good_is_remembered_in_the_second_file),
                 T(a_damaged_block_is_told_and_mark_good_makes_a_new_one),
+                T(a_new_block_does_not_call_a_half_written_slot_good),
                 T(without_a_second_file_damage_stays_an_error),
                 T(values_no_loader_writes_are_damage),
                 T(every_torn_sector_reads_as_old_or_new_or_damage),
