@@ -206,6 +206,17 @@ static void a_cut_before_or_behind_any_step_converges(void **state) {
                 }
 }
 
+static bool is_tried_next(void) {
+        BootState boot;
+        TpmState tpm;
+        TestEngine e;
+
+        test_engine_open(&e, &device, NULL, NULL);
+        look(&e, &boot, &tpm);
+        test_engine_close(&e);
+        return strcmp(boot.primary, "B") == 0;
+}
+
 /* The same release is cut again and again, each time a little further: what is proven stays proven. */
 static void repeated_cuts_of_one_release_converge(void **state) {
         TestRelease r;
@@ -216,6 +227,8 @@ static void repeated_cuts_of_one_release_converge(void **state) {
         for (int writes = 3; run_child(test_engine_install, &r, (Cut){ -1, false, writes }); writes += 9) {
                 assert_invariants(&r);
                 n_cuts++;
+                if (is_tried_next()) /* cut inside W12: to offer it again would be another installation */
+                        break;
         }
         assert_true(n_cuts > 3);
         assert_converges(&r);
@@ -301,5 +314,6 @@ int main(void) {
                 cmocka_unit_test(a_cut_while_marking_good_raises_the_floor_once),
         };
 
+        cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
         return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
