@@ -544,7 +544,7 @@ static int check_frame(Installer *i, const WriterFrame *f, const volatile uint8_
                 if (p->next_frame < p->table->n_frames)
                         break;
         }
-        if (k == i->n_parts)
+        if (!p || k == i->n_parts)
                 return rs_fail(err, PROTOCOL, "FRAME after the last one");
         if (f->image != k || f->frame != p->next_frame)
                 return rs_fail(err, PROTOCOL, "FRAME %u of image %u, expected %u of %u", f->frame, f->image,

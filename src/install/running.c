@@ -57,10 +57,9 @@ int install_booted_parse(Span text, InstallBooted *ret, RsError *err) {
         bool seen_slot = false;
         char *rest = copy, *line;
 
-        if (text.size > BOOTED_MAX || memchr(text.data ? (const char *) text.data : "", 0, text.size))
+        if (!text.data || text.size > BOOTED_MAX || memchr(text.data, 0, text.size))
                 return rs_fail(err, STATE, "booted: %zu bytes", text.size);
-        if (text.size > 0)
-                memcpy(copy, text.data, text.size);
+        memcpy(copy, text.data, text.size);
         copy[text.size] = '\0';
         while ((line = strsep(&rest, "\n"))) {
                 int r;

@@ -97,21 +97,25 @@ static int step_w2_unbootable(Installer *i, RsError *err) {
         return install_slot_remove(i->device.state_fd, i->record.target, err);
 }
 
-static int step_w3_erase(Installer *i, RsError *err) {
-        for (uint32_t k = 0; k < i->n_parts; k++) {
-                _cleanup_(closep) int fd = -EBADF;
-                int r;
+static int erase_part(Installer *i, uint32_t part, RsError *err) {
+        _cleanup_(closep) int fd = -EBADF;
+        int r;
 
-                if (i->parts[k].slot->kind != SLOT_KIND_LUKS2)
-                        continue;
-                r = slot_open_target(i->device.map, i->parts[k].slot, i->booted.slot, &fd, err);
-                if (r < 0)
-                        return r;
-                r = slot_volume_erase(fd, err);
-                if (r < 0)
-                        return rs_context(err, "slot %s", i->parts[k].slot->name);
-        }
-        return 0;
+        if (i->parts[part].slot->kind != SLOT_KIND_LUKS2)
+                return 0;
+        r = slot_open_target(i->device.map, i->parts[part].slot, i->booted.slot, &fd, err);
+        if (r < 0)
+                return r;
+        r = slot_volume_erase(fd, err);
+        return r < 0 ? rs_context(err, "slot %s", i->parts[part].slot->name) : 0;
+}
+
+static int step_w3_erase(Installer *i, RsError *err) {
+        int r = 0;
+
+        for (uint32_t k = 0; r == 0 && k < i->n_parts; k++)
+                r = erase_part(i, k, err);
+        return r;
 }
 
 static int step_w5_finish(Installer *i, RsError *err) {
@@ -137,23 +141,27 @@ static int step_w5_finish(Installer *i, RsError *err) {
         return 0;
 }
 
-static int step_w6_commit(Installer *i, RsError *err) {
-        for (uint32_t k = 0; k < i->n_parts; k++) {
-                _cleanup_(closep) int fd = -EBADF;
-                char path[4096];
-                int r;
+static int commit_part(Installer *i, uint32_t part, RsError *err) {
+        _cleanup_(closep) int fd = -EBADF;
+        char path[4096];
+        int r;
 
-                if (i->parts[k].slot->kind != SLOT_KIND_LUKS2)
-                        continue;
-                r = slot_open_target(i->device.map, i->parts[k].slot, i->booted.slot, &fd, err);
-                if (r < 0)
-                        return r;
-                header_path(i, k, path);
-                r = slot_volume_commit(fd, path, err);
-                if (r < 0)
-                        return rs_context(err, "slot %s", i->parts[k].slot->name);
-        }
-        return 0;
+        if (i->parts[part].slot->kind != SLOT_KIND_LUKS2)
+                return 0;
+        r = slot_open_target(i->device.map, i->parts[part].slot, i->booted.slot, &fd, err);
+        if (r < 0)
+                return r;
+        header_path(i, part, path);
+        r = slot_volume_commit(fd, path, err);
+        return r < 0 ? rs_context(err, "slot %s", i->parts[part].slot->name) : 0;
+}
+
+static int step_w6_commit(Installer *i, RsError *err) {
+        int r = 0;
+
+        for (uint32_t k = 0; r == 0 && k < i->n_parts; k++)
+                r = commit_part(i, k, err);
+        return r;
 }
 
 static int step_w7_accept(Installer *i, RsError *err) {

@@ -230,9 +230,10 @@ static int send_request(WriterClient *c, uint32_t type, Span payload, int fd, co
 }
 
 static int wait_answer(WriterClient *c, uint32_t sequence, bool wake, uint64_t until, Message *ret, RsError *err) {
-        RsError failure;
+        RsError failure = RS_ERROR_INIT;
         int r;
 
+        *ret = (Message){ .fd = -EBADF };
         for (;;) {
                 r = wait_socket(c, POLLIN, wake, until, err);
                 if (r < 0)

@@ -30,16 +30,17 @@ void escrow_done(Escrow *e) {
 }
 
 int escrow_random(Secret **ret, RsError *err) {
-        Secret *s = NULL;
+        for (;;) {
+                Secret *s = secret_new_random(AUTH_SIZE);
 
-        do {
-                s = secret_free(s);
-                s = secret_new_random(AUTH_SIZE);
                 if (!s)
                         return rs_fail_oom(err);
-        } while (secret_bytes(s)[AUTH_SIZE - 1] == 0);
-        *ret = s;
-        return 0;
+                if (secret_bytes(s)[AUTH_SIZE - 1] != 0) {
+                        *ret = s;
+                        return 0;
+                }
+                (void) secret_free(s);
+        }
 }
 
 int escrow_make(Escrow *ret, RsError *err) {

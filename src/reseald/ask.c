@@ -63,7 +63,7 @@ static int find_slot(Ask *a, char ret[33]) {
         if (strcmp(a->slot, "other") != 0) {
                 if (strlen(a->slot) > 32)
                         return rs_fail(&a->err, INVALID, "no such slot");
-                strcpy(ret, a->slot);
+                (void) snprintf(ret, 33, "%s", a->slot);
                 return 0;
         }
         for (uint32_t i = 0; i < v->n_slots && !running; i++)

@@ -13,6 +13,7 @@
  * or to the one it came from (T3).  What a redirect can choose is thus only where signed bytes come from,
  * within the operator's list.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -136,6 +137,7 @@ static int check_redirect(const HttpsConfig *config, const char *from, const cha
                 return r;
         if (parse_url(to, &to_host, &why) < 0)
                 return rs_fail(err, REDIRECT, "%s", why.text);
+        assert(from_host && to_host);
         if (strcasecmp(from_host, to_host) != 0 && !host_listed(config, to_host))
                 return rs_fail(err, REDIRECT, "to the host %.80s, which the configuration does not list", to_host);
         return 0;

@@ -260,9 +260,8 @@ static int on_request(Client *c, const Message *m, RsError *err) {
 
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Client *c = userdata;
-        _cleanup_(closep) int received = -EBADF;
         RsError err = RS_ERROR_INIT;
-        Message m;
+        Message m = { .fd = -EBADF };
         int r;
 
         (void) source;
@@ -277,8 +276,8 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
                 drop_client(c);
                 return 0;
         }
-        received = m.fd;
         r = on_request(c, &m, &err);
+        closep(&m.fd); /* what is needed of it was duplicated */
         if (r < 0 && err.reason == RS_REASON_PROTOCOL)
                 return violation(c, &err);
         if (r < 0)
