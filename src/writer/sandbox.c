@@ -83,14 +83,17 @@ static int allow_parent(int ruleset, const char *path, uint64_t rights, RsError 
         return allow(ruleset, copy, rights, err);
 }
 
-/* fw_env.config names the devices of the environment, one to a line. */
-static int allow_uboot_devices(int ruleset, const BootConfig *boot, RsError *err) {
+/* GRUB: the block is overwritten.  U-Boot: fw_env.config is read, and names the devices of the environment. */
+static int allow_boot(int ruleset, const BootConfig *boot, RsError *err) {
         _cleanup_(fclosep) FILE *f = NULL;
         char line[512], device[256];
-        int r = 0;
+        int r;
 
-        if (!boot->backend || strcmp(boot->backend, "uboot") != 0 || !boot->path)
+        if (!boot->path)
                 return 0;
+        if (!boot->backend || strcmp(boot->backend, "uboot") != 0)
+                return allow_parent(ruleset, boot->path, FS_CHANGE, err);
+        r = allow(ruleset, boot->path, FS_READ, err); /* it lies in /etc: nothing there may be written */
         f = fopen(boot->path, "re");
         while (r == 0 && f && fgets(line, sizeof(line), f))
                 if (line[0] == '/' && sscanf(line, "%255s", device) == 1)
@@ -112,11 +115,9 @@ static int allow_all(int ruleset, const WriterConfig *c, RsError *err) {
         if (r == 0)
                 r = allow_parent(ruleset, c->booted_path, FS_READ, err);
         if (r == 0)
-                r = allow_parent(ruleset, c->boot.path, FS_CHANGE, err);
+                r = allow_boot(ruleset, &c->boot, err);
         if (r == 0)
                 r = allow_parent(ruleset, c->boot.good_path, FS_CHANGE, err);
-        if (r == 0)
-                r = allow_uboot_devices(ruleset, &c->boot, err);
         if (r == 0 && c->tpm.tcti && strncmp(c->tpm.tcti, "device:", 7) == 0)
                 r = allow(ruleset, c->tpm.tcti + 7, FS_FILE, err);
         if (r == 0)
