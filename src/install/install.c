@@ -394,6 +394,7 @@ static int open_image(Installer *i, uint32_t part, const Secret *key, int fd, Sl
                 .proven = p->proven,
                 .on_window = on_window,
                 .userdata = i,
+                .cancelled = &i->cancelled,
         };
 
         memcpy(spec.bundle_id, accepted_bundle_id(i->release), sizeof(spec.bundle_id));

@@ -424,9 +424,13 @@ int slot_image_finish(SlotImage *s, RsError *err) {
         if (s->next != s->spec.table->n_frames)
                 return rs_fail(err, STATE, "frame %u of %u is missing", s->next, s->spec.table->n_frames);
         r = make_tree(s, &tree, err);
-        for (uint32_t w = 0; r == 0 && w < s->n_windows; w++)
-                if (was_proven(s, w))
-                        r = prover_submit(s->prover, w, err);
+        for (uint32_t w = 0; r == 0 && w < s->n_windows; w++) {
+                if (!was_proven(s, w))
+                        continue;
+                if (s->spec.cancelled && atomic_load(s->spec.cancelled))
+                        return rs_fail(err, CANCELLED, "cancelled before window %u was read again", w);
+                r = prover_submit(s->prover, w, err);
+        }
         if (r == 0 && s->layout.tree != 0)
                 r = finish_meta(s, &tree, err);
         return r < 0 ? r : report(s, true, err);

@@ -7,10 +7,12 @@
  * Trust:    takes only VerifiedChunk; believes nothing it wrote until it has read it back and checked its leaves
  * Owns:     a SlotImage owns its buffers and contexts, borrows fd, table and key until freed
  * Units:    bytes; frames and chunks by number
- * Errors:   CHUNK_DIGEST, READ_BACK, ROOT, SIZE, IO, NO_SPACE, RANGE, STATE, PROTOCOL, NO_MEMORY, INTERNAL
+ * Errors:   CHUNK_DIGEST, READ_BACK, ROOT, SIZE, IO, NO_SPACE, RANGE, STATE, PROTOCOL, CANCELLED, NO_MEMORY, INTERNAL
  * Context:  one worker thread; reading back runs behind the writing on a helper thread of its own, callbacks do not
  * Programs: reseal-writer
  */
+#include <stdatomic.h>
+
 #include <reseal/base/error.h>
 #include <reseal/base/secret.h>
 #include <reseal/format/table.h>
@@ -39,6 +41,7 @@ typedef struct SlotImageSpec {
          */
         int (*on_window)(void *userdata, uint32_t window, RsError *err);
         void *userdata;
+        const atomic_bool *cancelled;  /* ends the re-reading of resumed windows with CANCELLED (may be NULL; borrowed) */
 } SlotImageSpec;
 
 int slot_image_new(const SlotImageSpec *spec, SlotImage **ret, RsError *err);

@@ -667,6 +667,22 @@ static void a_resumed_window_that_is_lost_is_found(void **state) {
         assert_int_equal(err.reason, RS_REASON_READ_BACK);
 }
 
+/* Gigabytes may have to be read again: whoever cancels does not wait for them. */
+static void reading_resumed_windows_again_can_be_cancelled(void **state) {
+        static const uint8_t proven = 0x02;
+        atomic_bool cancelled = true;
+        Fixture *f = *state;
+        RsError err = RS_ERROR_INIT;
+
+        open_image(f);
+        put_all_well(f, NULL);
+        f->spec.proven = &proven;
+        f->spec.cancelled = &cancelled;
+        open_image(f);
+        assert_true(put_all(f, &proven, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CANCELLED);
+}
+
 static void stopping_in_the_middle_leaves_no_thread(void **state) {
         Fixture *f = *state;
 
@@ -724,6 +740,7 @@ int main(void) {
                 T(what_the_installer_refuses_ends_the_writing, start),
                 T(a_resumed_installation_gives_the_same_slot, start),
                 T(a_resumed_window_that_is_lost_is_found, start),
+                T(reading_resumed_windows_again_can_be_cancelled, start),
                 T(stopping_in_the_middle_leaves_no_thread, start),
                 T(a_tree_with_another_root_is_not_written, start),
                 T(an_image_that_does_not_fit_is_not_begun, start),
