@@ -41,7 +41,7 @@ typedef struct SlotImageSpec {
          */
         int (*on_window)(void *userdata, uint32_t window, RsError *err);
         void *userdata;
-        const atomic_bool *cancelled;  /* ends the re-reading of resumed windows with CANCELLED (may be NULL; borrowed) */
+        const atomic_bool *cancelled;  /* ends the re-reading of resumed windows; may be NULL; borrowed */
 } SlotImageSpec;
 
 int slot_image_new(const SlotImageSpec *spec, SlotImage **ret, RsError *err);
