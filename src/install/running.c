@@ -276,29 +276,48 @@ static int mark_bad(Installer *i, const BootState *state, const BootSlotState *s
         return boot_set_unbootable(i->device.boot, slot->name, err);
 }
 
+/*
+ * Whoever speaks for the operator may have been taken over: what was accepted last is the least that it may make
+ * first, also within one epoch (DESIGN.md 8).  To go back on purpose is root's, with the bootloader's own tool.  The
+ * running slot is no step back.
+ */
+static int check_not_older(const Installer *i, const char *name, const InstallSlot *info, const TpmState *tpm,
+                           RsError *err) {
+        if (tpm->record.empty || strcmp(name, i->booted.slot) == 0)
+                return 0;
+        if (!info)
+                return rs_fail(err, ROLLBACK, "what slot %s holds is not known", name);
+        if (info->release < tpm->record.release)
+                return rs_fail(err, ROLLBACK,
+                               "slot %s holds release %llu, %llu has been accepted; only root can make it first, with "
+                               "the bootloader's tool",
+                               name, (unsigned long long) info->release, (unsigned long long) tpm->record.release);
+        return 0;
+}
+
 /* The slot must be complete, good, and still open: below the floor its key cannot be unsealed any more. */
 static int mark_active(Installer *i, const BootSlotState *slot, RsError *err) {
         InstallRecord record = { 0 };
         InstallSlot info;
         TpmState tpm;
-        int r;
+        int r, known;
 
         r = install_record_load(i->device.state_fd, &record, err);
         if (r < 0)
                 return r;
         if ((r > 0 && strcmp(record.target, slot->name) == 0) || !slot->bootable || !slot->good)
                 return rs_fail(err, STATE, "slot %s is not complete and good", slot->name);
-        r = install_slot_load(i->device.state_fd, slot->name, &info, err);
+        known = install_slot_load(i->device.state_fd, slot->name, &info, err);
+        if (known < 0)
+                return known;
+        r = tpm_state_read(i->device.tpm, &tpm, err);
         if (r < 0)
                 return r;
-        if (r > 0) {
-                r = tpm_state_read(i->device.tpm, &tpm, err);
-                if (r < 0)
-                        return r;
-                if (tpm.floor > info.floor_max)
-                        return rs_fail(err, ROLLBACK, "slot %s is below the security epoch of this device",
-                                       slot->name);
-        }
+        if (known && tpm.floor > info.floor_max)
+                return rs_fail(err, ROLLBACK, "slot %s is below the security epoch of this device", slot->name);
+        r = check_not_older(i, slot->name, known ? &info : NULL, &tpm, err);
+        if (r < 0)
+                return r;
         return boot_set_primary(i->device.boot, slot->name, err);
 }
 

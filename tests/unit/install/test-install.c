@@ -440,6 +440,24 @@ static void only_the_running_slot_is_marked_good(void **state) {
         assert_false(boot_state(w).slots[1].bootable);
 }
 
+/* D1: a taken-over reseald holds the socket, and a good older slot still boots within its epoch. */
+static void an_older_slot_is_not_made_active_by_a_message(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        char name[33];
+
+        install(w, &w->one);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "A", name, &err), 0); /* runs already */
+        reboot_into(w, "B", &w->one);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(boot_set_good(w->e.boot, "A", &err), 0); /* as if W11 had not been due */
+        assert_int_equal(boot_set_primary(w->e.boot, "B", &err), 0);
+        assert_true(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "A", name, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_ROLLBACK);
+        assert_string_equal(boot_state(w).primary, "B");
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
+}
+
 static void a_slot_that_runs_another_release_than_installed_is_not_marked(void **state) {
         World *w = *state;
         RsError err = RS_ERROR_INIT;
@@ -626,6 +644,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(without_knowing_the_running_slot_nothing_is_installed, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
+                cmocka_unit_test_setup_teardown(an_older_slot_is_not_made_active_by_a_message, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_slot_that_runs_another_release_than_installed_is_not_marked,
                                                 setup, teardown),
                 cmocka_unit_test_setup_teardown(a_cancelled_finish_stops_before_the_release_is_accepted,
