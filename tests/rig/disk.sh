@@ -17,6 +17,7 @@ rig_disk() {
         RIG_LOOP=$(losetup --find --show --partscan --direct-io=on "$RIG/disk.img")
         rig_at_end "losetup -d $RIG_LOOP"
         if [ ! -b "${RIG_LOOP}p4" ]; then
+                partx -d "$RIG_LOOP" >/dev/null 2>&1 || true # left by one that was killed
                 quiet partx -a "$RIG_LOOP"
                 rig_at_end "partx -d $RIG_LOOP"
         fi
