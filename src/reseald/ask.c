@@ -61,9 +61,11 @@ static int find_slot(Ask *a, char ret[33]) {
         if (strcmp(a->slot, "booted") == 0)
                 return 0;
         if (strcmp(a->slot, "other") != 0) {
-                if (strlen(a->slot) > 32)
+                size_t size = strlen(a->slot) + 1;
+
+                if (size > 33)
                         return rs_fail(&a->err, INVALID, "no such slot");
-                (void) snprintf(ret, 33, "%s", a->slot);
+                memcpy(ret, a->slot, size);
                 return 0;
         }
         for (uint32_t i = 0; i < v->n_slots && !running; i++)
