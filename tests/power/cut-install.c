@@ -224,7 +224,7 @@ static void repeated_cuts_of_one_release_converge(void **state) {
 
         (void) state;
         test_release_make(&r, next_release++, 0, ROOTFS);
-        for (int writes = 3; run_child(test_engine_install, &r, (Cut){ -1, false, writes }); writes += 9) {
+        for (int writes = 3; run_child(test_engine_install, &r, (Cut){ -1, false, writes }); writes += 4) {
                 assert_invariants(&r);
                 n_cuts++;
                 if (is_tried_next()) /* cut inside W12: to offer it again would be another installation */
