@@ -47,6 +47,8 @@ rc=0
 in_device resealctl install "$(rig_url r2.rsb)" >"$RIG/busy" 2>&1 || rc=$?
 check a_second_installation_is_busy test $rc -eq 5
 check the_job_can_be_cancelled in_device resealctl cancel
+# accepted is not ended: the worker takes its abort to the writer first
+wait_for 30 sh -c "nsenter -t $RIG_LEADER -a resealctl jobs | grep -q 'No jobs'"
 check the_cancelled_half_is_not_bootable other_is_not_bootable
 sed -i 's,limit_rate 2m;,,' "$RIG/srv/reseal.conf"
 in_device systemctl restart rig-source.service
