@@ -206,7 +206,8 @@ static void a_cut_before_or_behind_any_step_converges(void **state) {
                 }
 }
 
-static bool is_tried_next(void) {
+/* The release before may still be the primary one: what counts is which release the record names. */
+static bool is_tried_next(const TestRelease *r) {
         BootState boot;
         TpmState tpm;
         TestEngine e;
@@ -214,7 +215,7 @@ static bool is_tried_next(void) {
         test_engine_open(&e, &device, NULL, NULL);
         look(&e, &boot, &tpm);
         test_engine_close(&e);
-        return strcmp(boot.primary, "B") == 0;
+        return strcmp(boot.primary, "B") == 0 && tpm.record.release == r->manifest->release;
 }
 
 /* The same release is cut again and again, each time a little further: what is proven stays proven. */
@@ -227,7 +228,7 @@ static void repeated_cuts_of_one_release_converge(void **state) {
         for (int writes = 3; run_child(test_engine_install, &r, (Cut){ -1, false, writes }); writes += 4) {
                 assert_invariants(&r);
                 n_cuts++;
-                if (is_tried_next()) /* cut inside W12: to offer it again would be another installation */
+                if (is_tried_next(&r)) /* cut inside W12: to offer it again would be another installation */
                         break;
         }
         assert_true(n_cuts > 3);
