@@ -46,11 +46,13 @@
 /*
  * Object identifiers: the project's own arc 2.25.<UUID as decimal>, the UUID being
  * 66160ddc-130c-40e8-a31f-1468e59dc611, drawn once for Reseal.
- * A.1.1 firmware-index extension (reserved), A.2.x extended key usages, A.3.x content types.
+ * A.1.1 place of a signer in the chain (docs/format-chain.md), A.2.x extended key usages, A.3.x content types.
  */
 #define RS_OID_ARC "2.25.135695767208364814673180369568772507153"
+#define RS_OID_FIRMWARE RS_OID_ARC ".1.1"
 #define RS_OID_EKU_IMAGE_SIGNING RS_OID_ARC ".2.1"
 #define RS_OID_EKU_DEVICE_DOWNLOAD RS_OID_ARC ".2.2"
 #define RS_OID_EKU_SOURCE RS_OID_ARC ".2.3"
+#define RS_OID_EKU_FRESHNESS RS_OID_ARC ".2.4"
 #define RS_OID_EKU_TICKET RS_OID_ARC ".2.8"
 #define RS_OID_EKU_UNWRAP RS_OID_ARC ".2.7"

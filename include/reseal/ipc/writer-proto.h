@@ -31,6 +31,9 @@ typedef enum WriterMessage {
         WRITER_FINISH = 16,
         WRITER_ABORT = 18,
         WRITER_MARK = 20,
+        WRITER_TIME = 22,
+        WRITER_EVIDENCE = 24,
+        WRITER_TRUST = 26,
         WRITER_EVENT_PROGRESS = 0x101,
 } WriterMessage;
 
@@ -122,6 +125,57 @@ typedef enum WriterMark {
         WRITER_MARK_ACTIVE = 3,
 } WriterMark;
 
+typedef struct WriterTime {
+        uint8_t nonce[32];
+        uint64_t low, high;
+        bool proven;
+        uint32_t query_size;
+        uint8_t query[256];     /* DER TimeStampReq */
+} WriterTime;
+
+typedef enum WriterEvidence {
+        WRITER_EVIDENCE_LINKS = 1,
+        WRITER_EVIDENCE_CRLS = 2,
+        WRITER_EVIDENCE_TIME = 3,
+        WRITER_EVIDENCE_STATEMENT = 4,
+} WriterEvidence;
+
+#define WRITER_CRLS_MAX 8u
+
+/* What `resealctl chain|time|crl|posture` show. */
+typedef struct WriterTrust {
+        uint32_t reason;        /* 0, or why nothing can be installed now (RsReason: TPM_REWOUND, TRUST_SET...) */
+        char text[201];
+        uint32_t level;         /* 1, 2; 0 unknown */
+        bool empty;             /* nothing accepted yet */
+        bool bridged;           /* the record came over a bridge */
+        uint64_t release;
+        uint32_t epoch, floor_epoch;
+        uint64_t accept, floor;
+        uint8_t line_tag[16], signer_spki[32], manifest[32], log_head[32];
+        uint64_t trust_version, crl_number, time_floor;
+        bool running_below;     /* RunningBelowAccepted */
+        uint64_t running_release;
+        /* time */
+        uint64_t low, high, proof;
+        bool proven;
+        /* freshness: zeros when there is no statement */
+        uint64_t latest, seq, expires;
+        bool fresh;             /* not expired as far as the time is known */
+        /* revocation */
+        uint32_t n_crls;
+        struct {
+                char issuer[161];
+                uint8_t issuer_key[32];
+                uint64_t number, this_update, next_update;
+                uint32_t n_revoked;
+                bool stale;
+        } crls[WRITER_CRLS_MAX];
+        /* posture of the TPM */
+        bool owner_auth_set, lockout_auth_set, platform_open, in_lockout;
+        uint32_t lockout_counter, max_tries;
+} WriterTrust;
+
 /* encode/decode of each payload, both ends from one file so that they cannot differ */
 void writer_encode_hello_request(Encoder *e, const char *version);
 int writer_decode_hello_request(Span p, char ret_version[WRITER_VERSION_SIZE + 1], RsError *err);
@@ -149,5 +203,13 @@ void writer_encode_name(Encoder *e, const char *name);   /* answers of FINISH an
 int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
 void writer_encode_mark_request(Encoder *e, WriterMark what, const char *slot_name);
 int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
+void writer_encode_time(Encoder *e, const WriterTime *t);
+int writer_decode_time(Span p, WriterTime *ret, RsError *err);
+void writer_encode_evidence_request(Encoder *e, WriterEvidence kind, uint32_t size);
+int writer_decode_evidence_request(Span p, WriterEvidence *ret_kind, uint32_t *ret_size, RsError *err);
+void writer_encode_evidence(Encoder *e, bool changed);
+int writer_decode_evidence(Span p, bool *ret_changed, RsError *err);
+void writer_encode_trust(Encoder *e, const WriterTrust *t);
+int writer_decode_trust(Span p, WriterTrust *ret, RsError *err);
 void writer_encode_progress(Encoder *e, const WriterProgress *p);
 int writer_decode_progress(Span p, WriterProgress *ret, RsError *err);

@@ -8,7 +8,7 @@
  *           certificate that came with the message
  * Owns:     a TrustAnchors owns its store; results belong to the caller
  * Units:    times in seconds since 1970 UTC
- * Errors:   CERTIFICATE, EXPIRED, PURPOSE, ALGORITHM, CONFIG (unusable anchors), INVALID (unusable rules)
+ * Errors:   CERTIFICATE, EXPIRED, PURPOSE, ALGORITHM, REVOKED, CONFIG (unusable anchors), INVALID (unusable rules)
  * Context:  any thread; a TrustAnchors is read-only after loading
  * Programs: reseald, reseal-writer, reseal-bundle, reseal-source
  */
@@ -23,6 +23,7 @@ struct x509_store_st;
 struct stack_st_X509;
 
 typedef struct TrustAnchors TrustAnchors;
+typedef struct CrlSet CrlSet; /* crl.h */
 
 /* PEM with one or more roots; each must itself satisfy the algorithm policy for anchors (P-384 or RSA >= 3072). */
 int anchors_load(const char *path, TrustAnchors **ret, RsError *err);
@@ -42,6 +43,8 @@ typedef struct PathRules {
         bool key_agreement;       /* the leaf agrees on keys (keyAgreement) instead of signing (digitalSignature) */
         uint64_t time_low;        /* not_after must lie after this; 0 = not judged */
         uint64_t time_high;       /* not_before must not be after this; UINT64_MAX = unknown */
+        bool firmware_place;      /* the leaf must carry the critical extension of pki/firmware.h; else it must not */
+        const CrlSet *crls;       /* consulted for leaf and intermediates: REVOKED; NULL: none known */
 } PathRules;
 
 typedef struct SignerInfo {

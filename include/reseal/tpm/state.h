@@ -7,7 +7,8 @@
  * Trust:    readable by anyone; writable only with the gate secret, which only reseal-writer can read
  * Owns:     flat values
  * Units:    none
- * Errors:   those of tpm.h; TPM_STATE: missing index, wrong attributes, record without its counter
+ * Errors:   those of tpm.h; TPM_STATE: damaged; TPM_REWOUND: record behind its counter; TPM_REDEFINED: an index is not as provisioned;
+ *           TPM_OTHER: not the TPM whose SRK is pinned; TPM_CLEARED: pinned SRK or indices gone; TPM_RESTORED: counters below what was seen
  * Context:  as tpm.h
  * Programs: reseal-writer, reseal-provision, initramfs (reading)
  *
@@ -25,10 +26,13 @@ typedef struct TpmRecord {
         uint32_t epoch;
         uint8_t signer_spki[32];
         uint8_t manifest_digest[32];       /* bundle id */
+        uint8_t chain_flags;               /* 1: came over a bridge */
+        uint8_t log_head[32];              /* docs/format-chain.md */
         uint32_t floor_epoch;              /* epoch that the last FLOOR rise stands for */
-        uint64_t crl_number;               /* reserved for the CRL store */
+        uint64_t crl_number;               /* sum of the numbers of all accepted CRLs: never falls */
         uint64_t time_floor;               /* seconds since 1970 */
-        uint64_t trust_version;
+        uint64_t trust_version;            /* 0: the anchors of the configuration */
+        uint8_t trust_tag[16];             /* first half of the SHA-256 of the accepted trust set; zeros at version 0 */
 } TpmRecord;
 
 typedef struct TpmState {

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * crl - verified revocation lists, as a set that path checks consult.
+ *
+ * Spec:     RFC 5280 5 and 6.3; DESIGN.md 6; requirements S24, S71; threat T45
+ * Trust:    input is hostile: a CRL enters a set only when a CA we already trust for that name has signed it
+ * Owns:     a CrlSet owns its CRLs
+ * Units:    seconds since 1970 UTC
+ * Errors:   FORMAT (not one CRL, no CRLNumber, delta or indirect), SIGNATURE, CERTIFICATE (issuer unknown, or may not
+ *           sign CRLs), CRL_ROLLBACK, TOO_MUCH
+ * Context:  any thread; a CrlSet that is being read must not be changed
+ * Programs: reseal-writer, reseald, reseal-bundle, reseal-source
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/base/span.h>
+#include <reseal/pki/path.h>
+
+#define CRL_SIZE_MAX (128u << 10)
+#define CRL_COUNT_MAX 8u
+
+struct x509_crl_st;
+typedef struct CrlSet CrlSet; /* path.h also names it */
+
+typedef struct CrlInfo {
+        char issuer[160];
+        uint8_t issuer_key[32];      /* SHA-256 of the issuer's SPKI: what tells two lists apart */
+        uint64_t number, this_update, next_update; /* next_update 0: none stated */
+        uint32_t n_revoked;
+} CrlInfo;
+
+int crl_set_new(CrlSet **ret, RsError *err);
+CrlSet *crl_set_free(CrlSet *s);
+RS_DEFINE_CLEANUP(CrlSet, crl_set_free)
+
+/*
+ * The issuer is one of the anchors, or one of `intermediates` (may be NULL) whose own path to them is good.  Replaces the list
+ * of the same issuer: a lower number is CRL_ROLLBACK, an equal one changes nothing (*ret_changed false).
+ */
+int crl_set_add(CrlSet *s, Span der, const TrustAnchors *anchors, struct stack_st_X509 *intermediates, bool *ret_changed,
+                CrlInfo *ret, RsError *err);
+uint32_t crl_set_count(const CrlSet *s);
+void crl_set_info(const CrlSet *s, uint32_t i, CrlInfo *ret);
+Span crl_set_der(const CrlSet *s, uint32_t i); /* borrowed */
+/* Sum of all numbers: never falls, so one value in the TPM guards the whole store. */
+uint64_t crl_set_number(const CrlSet *s);
+/* REVOKED if cert's issuer has a list here that names it; 0 otherwise. issuer_key: SHA-256 of the issuer's SPKI. */
+int crl_set_check(const CrlSet *s, struct x509_st *cert, const uint8_t issuer_key[32], RsError *err);
+/* CRL_STALE if a list's next_update lies more than grace before `low`. */
+int crl_set_fresh(const CrlSet *s, uint64_t low, uint64_t grace, RsError *err);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * chain - level L2: the chain part of the record in an index that only the chain's own signatures can move.
+ *
+ * Spec:     docs/tpm.md, "Level L2"; DESIGN.md 6; threats.md 3.6
+ * Trust:    links were judged by room trust; the TPM judges them again by its policy, also against root
+ * Owns:     flat values
+ * Units:    bytes
+ * Errors:   those of tpm.h; TPM_AUTH when the policy refuses the link
+ * Context:  as tpm.h
+ * Programs: reseal-writer, reseal-provision, reseal-unlock (reading)
+ */
+#include <stdbool.h>
+
+#include <reseal/format/link.h>
+#include <reseal/tpm/tpm.h>
+
+#define TPM_NV_CHAIN 0x01400200u
+#define TPM_NV_AUTHPOL 0x01400201u
+
+typedef enum TpmLevel {
+        TPM_LEVEL_L1 = 1, /* record guarded by the gate secret and the ACCEPT counter */
+        TPM_LEVEL_L2 = 2, /* chain part in the CHAIN index as well, which is authoritative */
+} TpmLevel;
+
+/* 1 and the level, or an error; L2 as soon as CHAIN exists. */
+int tpm_level(Tpm *t, TpmLevel *ret, RsError *err);
+/* *ret_empty: defined and never written. */
+int tpm_chain_read(Tpm *t, bool *ret_empty, ChainRecord *ret, RsError *err);
+/* Writes the link's record under its signatures; a CHAIN that already holds it is left alone.  recovery: the trust set's keys. */
+int tpm_chain_apply(Tpm *t, const Link *link, RsError *err);
+
+/* Factory: platform hierarchy (platform_auth may be NULL: empty). Idempotent. */
+int tpm_provision_chain(Tpm *t, const Secret *platform_auth, const uint8_t authority[RS_POINT_SIZE],
+                        const uint8_t recovery[3][RS_POINT_SIZE], bool *ret_changed, RsError *err);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * policy - digests that signers compute and a TPM compares: the arithmetic of level L2, without a TPM.
+ *
+ * Spec:     docs/format-chain.md, section 2; docs/tpm.md, "Level L2"; TPM 2.0 Library part 1, 19.7 and part 3, 23
+ * Trust:    computing only
+ * Owns:     flat values
+ * Units:    none
+ * Errors:   INTERNAL
+ * Context:  any thread; no TPM needed
+ * Programs: reseal-writer, reseal-bundle, reseal-provision
+ */
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/format/limits.h>
+
+#define TPM_CHAIN_RECORD_SIZE 160u
+
+/* Name of the public area with which a verifier loads an external P-256 key (point: uncompressed). */
+int tpm_policy_key_name(const uint8_t point[RS_POINT_SIZE], uint8_t ret[34], RsError *err);
+/* cpHash of NV_Write(CHAIN, record) for the index of this Name. */
+int tpm_policy_cp_hash(const uint8_t record[TPM_CHAIN_RECORD_SIZE], const uint8_t chain_name[34], uint8_t ret[32], RsError *err);
+/* Digests that an approval signs, docs/format-chain.md. */
+int tpm_policy_link(const uint8_t prev_point[RS_POINT_SIZE], const uint8_t prev_spki[32], const uint8_t chain_name[34],
+                    uint8_t ret[32], RsError *err);
+int tpm_policy_bridge(const uint8_t record[TPM_CHAIN_RECORD_SIZE], const uint8_t chain_name[34], uint8_t ret[32], RsError *err);
+int tpm_policy_genesis(const uint8_t record[TPM_CHAIN_RECORD_SIZE], const uint8_t chain_name_unwritten[34], uint8_t ret[32],
+                       RsError *err);
+/* Names of a line's CHAIN index before and after its first write: they follow from authority and recovery keys. */
+int tpm_policy_chain_names(const uint8_t authority[RS_POINT_SIZE], const uint8_t recovery[3][RS_POINT_SIZE],
+                           uint8_t ret_unwritten[34], uint8_t ret_written[34], RsError *err);

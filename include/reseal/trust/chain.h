@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * chain - walks the signer links from what the TPM remembers to the release in hand.
+ *
+ * Spec:     docs/format-chain.md, section 3 (the nine rules); requirements S64 to S69; threats T8 to T11, T15, T16; F1 to F8, F19 to F24
+ * Trust:    links are hostile; record, anchors, CRLs and recovery keys are the device's own
+ * Owns:     results are flat or borrow the link set
+ * Units:    seconds since 1970 UTC
+ * Errors:   CHAIN, CHAIN_GAP, CHAIN_FORK, CHAIN_REUSE, ROLLBACK, REVOKED, SIGNATURE and those of pki/path.h
+ * Context:  any thread, no I/O; about 0.3 ms a link
+ * Programs: reseal-writer, reseal-bundle (verify)
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <reseal/base/error.h>
+#include <reseal/base/span.h>
+#include <reseal/format/link.h>
+#include <reseal/pki/crl.h>
+#include <reseal/pki/path.h>
+
+typedef struct ChainGoal {
+        const char *line;
+        uint64_t index;                  /* release of the manifest */
+        uint32_t epoch;
+        uint8_t manifest_digest[32];
+        uint8_t signer_spki[32];         /* the key that signed the manifest */
+} ChainGoal;
+
+typedef struct ChainInput {
+        const ChainRecord *from;         /* NULL: nothing accepted yet */
+        Span links;                      /* a link set; may be empty */
+        ChainGoal goal;
+        const TrustAnchors *firmware_root;
+        const CrlSet *crls;              /* may be NULL */
+        const uint8_t (*recovery)[32];   /* SPKI hashes */
+        uint32_t n_recovery;
+        uint64_t time_low, time_high;    /* judge the last signer only */
+} ChainInput;
+
+typedef struct ChainStep {
+        Span link;                       /* borrowed: what level L2 gives to the TPM */
+} ChainStep;
+
+typedef struct ChainWalk {
+        ChainRecord to;                  /* what to commit; equals *from for a reinstallation */
+        uint32_t n_steps;                /* 0: reinstallation */
+        ChainStep *steps;                /* in order */
+} ChainWalk;
+
+int chain_walk(const ChainInput *input, ChainWalk *ret, RsError *err);
+void chain_walk_done(ChainWalk *w);
+/* What a device at `from` misses in front of this set to reach `index`: first and last index, count 0 if nothing.  No signatures. */
+int chain_missing(const ChainRecord *from, Span links, uint64_t index, uint64_t *ret_first, uint64_t *ret_last, RsError *err);
