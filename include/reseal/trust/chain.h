@@ -20,6 +20,9 @@
 #include <reseal/pki/crl.h>
 #include <reseal/pki/path.h>
 
+/* log_head of this record behind one with `before`; record->log_head is not looked at. */
+int chain_log_head(const uint8_t before[32], const ChainRecord *record, uint8_t ret[32], RsError *err);
+
 typedef struct ChainGoal {
         const char *line;
         uint64_t index;                  /* release of the manifest */
