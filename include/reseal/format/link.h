@@ -11,6 +11,7 @@
  * Context:  any thread; no I/O
  * Programs: reseald (which links are missing), reseal-writer, reseal-bundle, reseal-source
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <reseal/base/error.h>
@@ -21,6 +22,9 @@
 #define LINK_SET_COUNT_MAX 1024u
 #define LINK_RECORD_SIZE 160u
 #define LINK_NAME_SIZE 34u
+#define LINK_INDEX_MAX INT64_MAX
+#define LINK_EPOCH_MAX INT32_MAX
+#define CHAIN_RECORD_BRIDGED 0x01u
 
 typedef enum LinkKind {
         LINK_NEXT = 1,
@@ -30,7 +34,7 @@ typedef enum LinkKind {
 
 /* The chain part of a record, docs/tpm.md: the same bytes on every device of a line. */
 typedef struct ChainRecord {
-        uint8_t flags;               /* 1: came over a bridge */
+        uint8_t flags;               /* 0 or CHAIN_RECORD_BRIDGED */
         uint8_t line_tag[16];
         uint32_t epoch;
         uint64_t index;
@@ -42,6 +46,8 @@ typedef struct ChainRecord {
 void chain_record_encode(const ChainRecord *record, uint8_t ret[LINK_RECORD_SIZE]);
 /* CHAIN for bytes that are not one (magic, CRC, reserved bytes). */
 int chain_record_parse(const uint8_t bytes[LINK_RECORD_SIZE], ChainRecord *ret, RsError *err);
+/* Do two records of one index name the same release, signer and history?  A bridge may carry another log head than the link. */
+bool chain_record_same_release(const ChainRecord *a, const ChainRecord *b);
 
 typedef struct Link {
         Span bytes;                  /* the whole link */
