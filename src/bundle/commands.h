@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * commands - the five verbs of reseal-bundle and what they share.
+ * commands - the six verbs of reseal-bundle and what they share.
  *
  * Spec:     docs/man/reseal-bundle.1
  * Trust:    arguments come from the operator, files from anywhere
@@ -23,6 +23,7 @@ int command_sign(int argc, char **argv, RsError *err);
 int command_info(int argc, char **argv, RsError *err);
 int command_verify(int argc, char **argv, RsError *err);
 int command_extract(int argc, char **argv, RsError *err);
+int command_ceremony(int argc, char **argv, RsError *err);
 
 /* Says "reseal-bundle COMMAND: ..." and where help is; returns EXIT_USAGE. */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
