@@ -426,7 +426,7 @@ int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsEr
         return judge(c, writer_decode_offer(answer.payload, ret, err), err);
 }
 
-static int table_memfd(Span table, int *ret_fd, RsError *err) {
+static int sealed_memfd(Span table, int *ret_fd, RsError *err) {
         _cleanup_(closep) int fd = -EBADF;
         size_t done = 0;
 
@@ -457,7 +457,7 @@ int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret
 
         if (table.size == 0 || table.size > RS_TABLE_SIZE_MAX)
                 return rs_fail(err, TABLE, "table of %zu bytes", table.size);
-        r = table_memfd(table, &fd, err);
+        r = sealed_memfd(table, &fd, err);
         if (r < 0)
                 return r;
         writer_encode_table_request(&request, image, (uint32_t) table.size);
@@ -466,6 +466,40 @@ int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret
                 return r;
         return judge(c, writer_decode_ranges(answer.payload, ret_next, ret_ranges, WRITER_RANGES_MAX, ret_n, err),
                      err);
+}
+
+int writer_call_time(WriterClient *c, WriterTime *ret, RsError *err) {
+        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
+        Message answer;
+        int r;
+
+        r = call(c, WRITER_TIME, &request, &answer, err);
+        return r < 0 ? r : judge(c, writer_decode_time(answer.payload, ret, err), err);
+}
+
+int writer_call_evidence(WriterClient *c, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err) {
+        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
+        _cleanup_(closep) int fd = -EBADF;
+        Message answer;
+        int r;
+
+        if (bytes.size == 0 || bytes.size > WRITER_EVIDENCE_MAX)
+                return rs_fail(err, TOO_MUCH, "evidence of %zu bytes", bytes.size);
+        r = sealed_memfd(bytes, &fd, err);
+        if (r < 0)
+                return r;
+        writer_encode_evidence_request(&request, kind, (uint32_t) bytes.size);
+        r = call_fd(c, WRITER_EVIDENCE, &request, fd, &answer, err);
+        return r < 0 ? r : judge(c, writer_decode_evidence(answer.payload, ret_changed, err), err);
+}
+
+int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err) {
+        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
+        Message answer;
+        int r;
+
+        r = call(c, WRITER_TRUST, &request, &answer, err);
+        return r < 0 ? r : judge(c, writer_decode_trust(answer.payload, ret, err), err);
 }
 
 int writer_call_ring(WriterClient *c, Ring **ret, RsError *err) {

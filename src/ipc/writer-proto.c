@@ -12,6 +12,8 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/ipc/writer-proto.h>
 
+#include "fields.h"
+
 #define PHASE(p) (1u << WRITER_PHASE_##p)
 #define PHASES_ALL ((1u << _WRITER_PHASE_MAX) - 1u)
 
@@ -36,6 +38,9 @@ static const WriterRequestRule rules[] = {
         { WRITER_FINISH, "FINISH", PHASE(TABLED) | PHASE(WRITING) | PHASE(FAILED), 0, 0, false },
         { WRITER_ABORT, "ABORT", PHASES_ALL & ~PHASE(HELLO), 0, 0, false },
         { WRITER_MARK, "MARK", PHASE(IDLE) | PHASE(DONE), 4 + WRITER_NAME_SIZE, 4 + WRITER_NAME_SIZE, false },
+        { WRITER_TIME, "TIME", PHASE(IDLE) | PHASE(DONE), 0, 0, false },
+        { WRITER_EVIDENCE, "EVIDENCE", PHASE(IDLE) | PHASE(DONE), 8, 8, true },
+        { WRITER_TRUST, "TRUST", PHASES_ALL & ~PHASE(HELLO), 0, 0, false },
 };
 
 const WriterRequestRule *writer_request_rule(uint32_t type) {
@@ -63,49 +68,10 @@ const char *writer_phase_to_string(WriterPhase phase) {
         return (unsigned) phase < _WRITER_PHASE_MAX ? phase_names[phase] : "?";
 }
 
-/* -- fields ----------------------------------------------------------------------------------------------------- */
-
-static void put_text(Encoder *e, const char *text, size_t size) {
-        size_t length = strnlen(text, size);
-
-        encoder_bytes(e, text, length);
-        encoder_zeros(e, size - length);
-}
-
-/* ret has size + 1 bytes.  Fails the Reader on a control byte or on anything behind the first zero. */
-static void take_text(Reader *r, char *ret, size_t size) {
-        bool ended = false;
-
-        reader_copy(r, ret, size);
-        ret[size] = '\0';
-        for (size_t i = 0; i < size; i++) {
-                unsigned char c = (unsigned char) ret[i];
-
-                if (c == 0)
-                        ended = true;
-                else if (ended || c < 0x20 || c == 0x7f)
-                        r->failed = true;
-        }
-}
-
-static bool take_bool(Reader *r) {
-        uint32_t v = reader_u32(r);
-
-        if (v > 1)
-                r->failed = true;
-        return v == 1;
-}
-
-static int finish(Reader *r, const char *what, RsError *err) {
-        if (reader_finish(r) < 0)
-                return rs_fail(err, PROTOCOL, "%s: not well-formed", what);
-        return 0;
-}
-
 /* -- HELLO ------------------------------------------------------------------------------------------------------ */
 
 void writer_encode_hello_request(Encoder *e, const char *version) {
-        put_text(e, version, WRITER_VERSION_SIZE);
+        field_put_text(e, version, WRITER_VERSION_SIZE);
 }
 
 int writer_decode_hello_request(Span p, char ret_version[WRITER_VERSION_SIZE + 1], RsError *err) {
@@ -113,8 +79,8 @@ int writer_decode_hello_request(Span p, char ret_version[WRITER_VERSION_SIZE + 1
         Reader r = READER(p);
         int k;
 
-        take_text(&r, version, WRITER_VERSION_SIZE);
-        k = finish(&r, "HELLO", err);
+        field_take_text(&r, version, WRITER_VERSION_SIZE);
+        k = field_finish(&r, "HELLO", err);
         if (k < 0)
                 return k;
         memcpy(ret_version, version, sizeof(version));
@@ -122,9 +88,9 @@ int writer_decode_hello_request(Span p, char ret_version[WRITER_VERSION_SIZE + 1
 }
 
 void writer_encode_hello(Encoder *e, const WriterHello *h) {
-        put_text(e, h->version, WRITER_VERSION_SIZE);
+        field_put_text(e, h->version, WRITER_VERSION_SIZE);
         encoder_u32(e, h->require_encryption ? 1 : 0);
-        put_text(e, h->line, RS_NAME_MAX);
+        field_put_text(e, h->line, RS_NAME_MAX);
 }
 
 int writer_decode_hello(Span p, WriterHello *ret, RsError *err) {
@@ -132,10 +98,10 @@ int writer_decode_hello(Span p, WriterHello *ret, RsError *err) {
         Reader r = READER(p);
         int k;
 
-        take_text(&r, h.version, WRITER_VERSION_SIZE);
-        h.require_encryption = take_bool(&r);
-        take_text(&r, h.line, RS_NAME_MAX);
-        k = finish(&r, "answer to HELLO", err);
+        field_take_text(&r, h.version, WRITER_VERSION_SIZE);
+        h.require_encryption = field_take_bool(&r);
+        field_take_text(&r, h.line, RS_NAME_MAX);
+        k = field_finish(&r, "answer to HELLO", err);
         if (k < 0)
                 return k;
         *ret = h;
@@ -145,9 +111,9 @@ int writer_decode_hello(Span p, WriterHello *ret, RsError *err) {
 /* -- SLOTS ------------------------------------------------------------------------------------------------------ */
 
 static void put_slot(Encoder *e, const WriterSlotInfo *s) {
-        put_text(e, s->class_name, WRITER_NAME_SIZE);
-        put_text(e, s->name, WRITER_NAME_SIZE);
-        put_text(e, s->boot_name, WRITER_NAME_SIZE);
+        field_put_text(e, s->class_name, WRITER_NAME_SIZE);
+        field_put_text(e, s->name, WRITER_NAME_SIZE);
+        field_put_text(e, s->boot_name, WRITER_NAME_SIZE);
         encoder_u32(e, s->type);
         encoder_u32(e, (s->running ? FLAG_RUNNING : 0) | (s->primary ? FLAG_PRIMARY : 0) |
                                (s->bootable ? FLAG_BOOTABLE : 0) | (s->good ? FLAG_GOOD : 0) |
@@ -157,15 +123,15 @@ static void put_slot(Encoder *e, const WriterSlotInfo *s) {
         encoder_u64(e, s->release);
         encoder_u32(e, s->epoch);
         encoder_bytes(e, s->bundle_id, sizeof(s->bundle_id));
-        put_text(e, s->version, RS_NAME_MAX);
+        field_put_text(e, s->version, RS_NAME_MAX);
 }
 
 static void take_slot(Reader *r, WriterSlotInfo *s) {
         uint32_t flags;
 
-        take_text(r, s->class_name, WRITER_NAME_SIZE);
-        take_text(r, s->name, WRITER_NAME_SIZE);
-        take_text(r, s->boot_name, WRITER_NAME_SIZE);
+        field_take_text(r, s->class_name, WRITER_NAME_SIZE);
+        field_take_text(r, s->name, WRITER_NAME_SIZE);
+        field_take_text(r, s->boot_name, WRITER_NAME_SIZE);
         s->type = reader_u32(r);
         flags = reader_u32(r);
         s->tries_left = reader_u32(r);
@@ -173,7 +139,7 @@ static void take_slot(Reader *r, WriterSlotInfo *s) {
         s->release = reader_u64(r);
         s->epoch = reader_u32(r);
         reader_copy(r, s->bundle_id, sizeof(s->bundle_id));
-        take_text(r, s->version, RS_NAME_MAX);
+        field_take_text(r, s->version, RS_NAME_MAX);
         if ((s->type != 1 && s->type != 2) || (flags & ~FLAGS_ALL) != 0)
                 r->failed = true;
         s->running = (flags & FLAG_RUNNING) != 0;
@@ -202,7 +168,7 @@ int writer_decode_slots(Span p, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
                 return rs_fail_oom(err);
         for (uint32_t i = 0; i < n; i++)
                 take_slot(&r, &slots[i]);
-        k = finish(&r, "answer to SLOTS", err);
+        k = field_finish(&r, "answer to SLOTS", err);
         if (k < 0)
                 return k;
         if (n > 0)
@@ -217,8 +183,8 @@ void writer_encode_state(Encoder *e, const WriterState *s) {
         encoder_u64(e, s->release);
         encoder_u32(e, s->epoch);
         encoder_u32(e, s->floor_epoch);
-        put_text(e, s->running, WRITER_NAME_SIZE);
-        put_text(e, s->primary, WRITER_NAME_SIZE);
+        field_put_text(e, s->running, WRITER_NAME_SIZE);
+        field_put_text(e, s->primary, WRITER_NAME_SIZE);
         encoder_u32(e, s->trial_pending ? 1 : 0);
         encoder_u32(e, s->step);
         encoder_bytes(e, s->bundle_id, sizeof(s->bundle_id));
@@ -232,12 +198,12 @@ int writer_decode_state(Span p, WriterState *ret, RsError *err) {
         s.release = reader_u64(&r);
         s.epoch = reader_u32(&r);
         s.floor_epoch = reader_u32(&r);
-        take_text(&r, s.running, WRITER_NAME_SIZE);
-        take_text(&r, s.primary, WRITER_NAME_SIZE);
-        s.trial_pending = take_bool(&r);
+        field_take_text(&r, s.running, WRITER_NAME_SIZE);
+        field_take_text(&r, s.primary, WRITER_NAME_SIZE);
+        s.trial_pending = field_take_bool(&r);
         s.step = reader_u32(&r);
         reader_copy(&r, s.bundle_id, sizeof(s.bundle_id));
-        k = finish(&r, "answer to STATE", err);
+        k = field_finish(&r, "answer to STATE", err);
         if (k < 0)
                 return k;
         *ret = s;
@@ -269,7 +235,7 @@ void writer_encode_offer(Encoder *e, const WriterOffer *o) {
         for (uint32_t i = 0; i < o->n_images; i++) {
                 encoder_u32(e, i);
                 encoder_u32(e, o->images[i].wanted ? 1 : 0);
-                put_text(e, o->images[i].slot_name, WRITER_NAME_SIZE);
+                field_put_text(e, o->images[i].slot_name, WRITER_NAME_SIZE);
         }
 }
 
@@ -285,10 +251,10 @@ int writer_decode_offer(Span p, WriterOffer *ret, RsError *err) {
         for (uint32_t i = 0; i < o.n_images; i++) {
                 if (reader_u32(&r) != i)
                         r.failed = true;
-                o.images[i].wanted = take_bool(&r);
-                take_text(&r, o.images[i].slot_name, WRITER_NAME_SIZE);
+                o.images[i].wanted = field_take_bool(&r);
+                field_take_text(&r, o.images[i].slot_name, WRITER_NAME_SIZE);
         }
-        k = finish(&r, "answer to OFFER", err);
+        k = field_finish(&r, "answer to OFFER", err);
         if (k < 0)
                 return k;
         *ret = o;
@@ -398,7 +364,7 @@ void writer_encode_frame(Encoder *e, uint32_t image, uint32_t frame) {
 int writer_decode_frame(Span p, uint32_t *ret_image, uint32_t *ret_frame, RsError *err) {
         Reader r = READER(p);
         uint32_t image = reader_u32(&r), frame = reader_u32(&r);
-        int k = finish(&r, "answer to FRAME", err);
+        int k = field_finish(&r, "answer to FRAME", err);
 
         if (k < 0)
                 return k;
@@ -410,7 +376,7 @@ int writer_decode_frame(Span p, uint32_t *ret_image, uint32_t *ret_frame, RsErro
 /* -- FINISH and MARK -------------------------------------------------------------------------------------------- */
 
 void writer_encode_name(Encoder *e, const char *name) {
-        put_text(e, name, WRITER_NAME_SIZE);
+        field_put_text(e, name, WRITER_NAME_SIZE);
 }
 
 int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err) {
@@ -418,8 +384,8 @@ int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err
         Reader r = READER(p);
         int k;
 
-        take_text(&r, name, WRITER_NAME_SIZE);
-        k = finish(&r, "name", err);
+        field_take_text(&r, name, WRITER_NAME_SIZE);
+        k = field_finish(&r, "name", err);
         if (k < 0)
                 return k;
         memcpy(ret_name, name, sizeof(name));
@@ -428,7 +394,7 @@ int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err
 
 void writer_encode_mark_request(Encoder *e, WriterMark what, const char *slot_name) {
         encoder_u32(e, (uint32_t) what);
-        put_text(e, slot_name, WRITER_NAME_SIZE);
+        field_put_text(e, slot_name, WRITER_NAME_SIZE);
 }
 
 int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITER_NAME_SIZE + 1], RsError *err) {
@@ -436,7 +402,7 @@ int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITE
         Reader r = READER(p);
         uint32_t what = reader_u32(&r);
 
-        take_text(&r, name, WRITER_NAME_SIZE);
+        field_take_text(&r, name, WRITER_NAME_SIZE);
         if (reader_finish(&r) < 0 || what < WRITER_MARK_GOOD || what > WRITER_MARK_ACTIVE)
                 return rs_fail(err, PROTOCOL, "MARK: not well-formed");
         *ret_what = (WriterMark) what;
@@ -462,7 +428,7 @@ int writer_decode_progress(Span p, WriterProgress *ret, RsError *err) {
         progress.image = reader_u32(&r);
         progress.done_bytes = reader_u64(&r);
         progress.total_bytes = reader_u64(&r);
-        k = finish(&r, "PROGRESS", err);
+        k = field_finish(&r, "PROGRESS", err);
         if (k < 0)
                 return k;
         *ret = progress;

@@ -141,6 +141,7 @@ typedef enum WriterEvidence {
 } WriterEvidence;
 
 #define WRITER_CRLS_MAX 8u
+#define WRITER_EVIDENCE_MAX (2u << 20)    /* a link set */
 
 /* What `resealctl chain|time|crl|posture` show. */
 typedef struct WriterTrust {
