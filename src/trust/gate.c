@@ -9,8 +9,8 @@
  * Each check is a small function that raises its own reason; accept_release is their order and nothing else.  There is
  * no option that leaves one out.  The constructor of AcceptedRelease is accept_release itself.
  *
- * Two places are kept for checks that belong to the signer chain and to trusted time.  Until those rooms exist nothing
- * stands there: a function that says yes would be found by nobody.
+ * The signer's place in the chain stands in its certificate, in the manifest, and in the last link; all three must agree
+ * (S66).  The walk from the TPM's record to that place is chain.c's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +29,9 @@ struct AcceptedRelease {
         SignerInfo signer;
         uint8_t bundle_id[RS_DIGEST_SIZE];
         uint8_t line_tag[16]; /* how the TPM record knows a line */
+        uint8_t *links;       /* the walk's steps point into it */
+        ChainWalk walk;
+        bool proven_latest;
 };
 
 static int check_input(const GateInput *input, RsError *err) {
@@ -44,8 +47,10 @@ static int check_input(const GateInput *input, RsError *err) {
 static int open_manifest(const GateInput *input, AcceptedRelease *a, RsError *err) {
         const PathRules rules = {
                 .eku_oid = RS_OID_EKU_IMAGE_SIGNING,
-                .time_low = input->time_low,
-                .time_high = input->time_high,
+                .time_low = input->time.low,
+                .time_high = input->time.high,
+                .firmware_place = true,
+                .crls = input->crls,
         };
         _cleanup_(freep) uint8_t *content = NULL;
         uint8_t line_digest[RS_DIGEST_SIZE];
@@ -121,23 +126,69 @@ static int check_policy(const GateInput *input, const Manifest *m, RsError *err)
         return 0;
 }
 
-/* DESIGN.md 6: at or above what the TPM says was accepted; the same index only for the same release. */
-static int check_rollback(const TpmRecord *record, const AcceptedRelease *a, RsError *err) {
-        const Manifest *m = a->manifest;
+/* What the TPM remembers, in the form of the chain. */
+static void chain_of(const TpmRecord *record, ChainRecord *ret) {
+        *ret = (ChainRecord){ .flags = record->chain_flags, .epoch = record->epoch, .index = record->release };
+        memcpy(ret->line_tag, record->line_tag, sizeof(ret->line_tag));
+        memcpy(ret->signer_spki, record->signer_spki, sizeof(ret->signer_spki));
+        memcpy(ret->manifest_digest, record->manifest_digest, sizeof(ret->manifest_digest));
+        memcpy(ret->log_head, record->log_head, sizeof(ret->log_head));
+}
 
-        if (record->empty)
+/* The walk borrows the set it walks: ours, so that the steps live as long as the AcceptedRelease. */
+static int keep_links(Span links, AcceptedRelease *a, RsError *err) {
+        if (links.size > LINK_SET_MAX)
+                return rs_fail(err, CHAIN, "%zu bytes of links, at most %u are permitted", links.size, LINK_SET_MAX);
+        if (links.size == 0)
                 return 0;
-        if (m->release < record->release)
-                return rs_fail(err, ROLLBACK, "release %llu is older than the accepted %llu",
-                               (unsigned long long) m->release, (unsigned long long) record->release);
-        if (m->release == record->release && memcmp(a->bundle_id, record->manifest_digest, RS_DIGEST_SIZE) != 0)
-                return rs_fail(err, ROLLBACK, "release %llu was accepted with another manifest",
-                               (unsigned long long) m->release);
-        /* Below the floor its slot key could never be unsealed; below the record it is an older security epoch. */
-        if (m->epoch < record->epoch || m->epoch < record->floor_epoch)
-                return rs_fail(err, ROLLBACK, "security epoch %u is below the accepted %u", m->epoch,
-                               record->epoch > record->floor_epoch ? record->epoch : record->floor_epoch);
+        a->links = malloc(links.size);
+        if (!a->links)
+                return rs_fail_oom(err);
+        memcpy(a->links, links.data, links.size);
         return 0;
+}
+
+/* DESIGN.md 6: from the record to this release, or the same release again; never back. */
+static int check_chain(const GateInput *input, AcceptedRelease *a, RsError *err) {
+        const Manifest *m = a->manifest;
+        ChainInput chain = {
+                .goal = { .line = m->line, .index = m->release, .epoch = m->epoch },
+                .firmware_root = input->firmware_root,
+                .crls = input->crls,
+                .recovery = input->recovery,
+                .n_recovery = input->n_recovery,
+                .time_low = input->time.low,
+                .time_high = input->time.high,
+        };
+        ChainRecord from;
+        int r;
+
+        /* Below the floor its slot key could never be unsealed, also on a device whose record is empty. */
+        if (m->epoch < input->record->floor_epoch)
+                return rs_fail(err, ROLLBACK, "security epoch %u is below the floor's %u", m->epoch,
+                               input->record->floor_epoch);
+        memcpy(chain.goal.manifest_digest, a->bundle_id, sizeof(chain.goal.manifest_digest));
+        memcpy(chain.goal.signer_spki, a->signer.spki_sha256, sizeof(chain.goal.signer_spki));
+        r = keep_links(input->links, a, err);
+        if (r < 0)
+                return r;
+        chain.links = SPAN(a->links, a->links ? input->links.size : 0);
+        if (!input->record->empty) {
+                chain_of(input->record, &from);
+                chain.from = &from;
+        }
+        return chain_walk(&chain, &a->walk, err);
+}
+
+/* Policies about what is known of time and revocation; a list that is out of date revokes all the same. */
+static int check_knowledge(const GateInput *input, RsError *err) {
+        if (input->require_time && !input->time.proven)
+                return rs_fail(err, TIME_UNKNOWN, "no time-stamp of this boot, and the policy wants one");
+        if (!input->require_crl)
+                return 0;
+        if (!input->crls || crl_set_count(input->crls) == 0)
+                return rs_fail(err, CRL_STALE, "there is no revocation list, and the policy wants one");
+        return crl_set_fresh(input->crls, input->time.low, input->crl_grace, err);
 }
 
 static int keep_cms(Span cms, AcceptedRelease *a, RsError *err) {
@@ -162,8 +213,13 @@ int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err) 
         r = open_manifest(input, a, err);
         if (r < 0)
                 return r;
-        /* DESIGN.md 6, signer chain: CRL, {line, index, previous key} of the signer, links, here. */
         r = check_line(input, a, err);
+        if (r < 0)
+                return r;
+        r = check_chain(input, a, err);
+        if (r < 0)
+                return r;
+        r = check_knowledge(input, err);
         if (r < 0)
                 return r;
         r = check_compatible(input, a->manifest, err);
@@ -175,10 +231,9 @@ int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err) 
         r = check_policy(input, a->manifest, err);
         if (r < 0)
                 return r;
-        r = check_rollback(input->record, a, err);
+        r = freshness_judge(&input->freshness, a->manifest->release, &a->proven_latest, err);
         if (r < 0)
                 return r;
-        /* DESIGN.md 7, freshness and site policy: statement against the writer's own nonce, here. */
         r = keep_cms(input->manifest_cms, a, err);
         if (r < 0)
                 return r;
@@ -191,6 +246,8 @@ AcceptedRelease *accepted_release_free(AcceptedRelease *a) {
         if (!a)
                 return NULL;
         a->manifest = manifest_free(a->manifest);
+        chain_walk_done(&a->walk);
+        free(a->links);
         free(a->cms);
         free(a);
         return NULL;
@@ -219,9 +276,20 @@ void accepted_record(const AcceptedRelease *a, const TpmRecord *now, TpmRecord *
         memset(record.line, 0, sizeof(record.line));
         memcpy(record.line, a->manifest->line, strlen(a->manifest->line));
         memcpy(record.line_tag, a->line_tag, sizeof(record.line_tag));
-        record.release = a->manifest->release;
-        record.epoch = a->manifest->epoch;
-        memcpy(record.signer_spki, a->signer.spki_sha256, sizeof(record.signer_spki));
-        memcpy(record.manifest_digest, a->bundle_id, sizeof(record.manifest_digest));
+        record.release = a->walk.to.index;
+        record.epoch = a->walk.to.epoch;
+        record.chain_flags = a->walk.to.flags;
+        memcpy(record.signer_spki, a->walk.to.signer_spki, sizeof(record.signer_spki));
+        memcpy(record.manifest_digest, a->walk.to.manifest_digest, sizeof(record.manifest_digest));
+        memcpy(record.log_head, a->walk.to.log_head, sizeof(record.log_head));
         *ret = record;
+}
+
+const ChainStep *accepted_steps(const AcceptedRelease *a, uint32_t *ret_n) {
+        *ret_n = a->walk.n_steps;
+        return a->walk.steps;
+}
+
+bool accepted_proven_latest(const AcceptedRelease *a) {
+        return a->proven_latest;
 }

@@ -7,8 +7,8 @@
  * Trust:    the manifest CMS is hostile; GateInput comes from the device itself: configuration, slot map, TPM
  * Owns:     an AcceptedRelease owns all it gives out, also its copy of the CMS; GateInput is only borrowed
  * Units:    seconds since 1970 UTC
- * Errors:   FORMAT, those of pki/cms.h and pki/path.h, MANIFEST, LINE, COMPATIBLE, SLOT_CLASS, SIZE, POLICY, ROLLBACK,
- *           TPM_STATE (no record to judge against)
+ * Errors:   FORMAT, those of pki/cms.h, pki/path.h and trust/chain.h, MANIFEST, LINE, COMPATIBLE, SLOT_CLASS, SIZE, POLICY,
+ *           CRL_STALE, TIME_UNKNOWN, FREEZE, TPM_STATE (no record to judge against)
  * Context:  any thread, no I/O, no globals; milliseconds
  * Programs: reseal-writer
  *
@@ -20,8 +20,12 @@
 #include <reseal/base/error.h>
 #include <reseal/base/span.h>
 #include <reseal/format/manifest.h>
+#include <reseal/pki/crl.h>
 #include <reseal/pki/path.h>
 #include <reseal/tpm/state.h>
+#include <reseal/trust/chain.h>
+#include <reseal/trust/clock.h>
+#include <reseal/trust/freshness.h>
 
 typedef struct AcceptedRelease AcceptedRelease;
 
@@ -36,14 +40,22 @@ typedef int (*GateCheckSize)(const void *slot, const ManifestImage *image, size_
 
 typedef struct GateInput {
         Span manifest_cms;
+        Span links;                     /* a link set, hostile; empty for a reinstallation */
         const TrustAnchors *firmware_root;
-        uint64_t time_low, time_high;   /* as PathRules: 0 and UINT64_MAX when the device knows nothing */
+        const CrlSet *crls;             /* NULL: none known */
+        const uint8_t (*recovery)[32];  /* SPKI hashes of the recovery keys */
+        uint32_t n_recovery;
+        TimeInterval time;
+        FreshnessView freshness;
         const char *line;
         const char *compatible;
         const GateSlot *slots;          /* each class once */
         uint32_t n_slots;
         GateCheckSize check_size;
         bool require_encryption;
+        bool require_time;              /* policy: a time-stamp proof of this boot */
+        bool require_crl;               /* policy: lists that are not out of date; without, a stale list still revokes */
+        uint64_t crl_grace;             /* seconds */
         const TpmRecord *record;        /* .empty on a device that has accepted nothing yet; NULL is refused */
 } GateInput;
 
@@ -58,3 +70,6 @@ Span accepted_cms(const AcceptedRelease *a);
 const SignerInfo *accepted_signer(const AcceptedRelease *a);
 /* The record to commit at W7: the chain part of this release, the state part of now. */
 void accepted_record(const AcceptedRelease *a, const TpmRecord *now, TpmRecord *ret);
+/* The links from the record to this release, in order: what level L2 shows the TPM.  n 0: a reinstallation. */
+const ChainStep *accepted_steps(const AcceptedRelease *a, uint32_t *ret_n);
+bool accepted_proven_latest(const AcceptedRelease *a);
