@@ -21,9 +21,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/ipc/channel.h>
 #include <reseal/ipc/writer-client.h>
 
@@ -68,13 +68,6 @@ static int check_usable(WriterClient *c, RsError *err) {
         return break_connection(c, &c->broken, err);
 }
 
-static uint64_t now_usec(void) {
-        struct timespec t = { 0 };
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &t); /* cannot fail for this clock */
-        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
-
 static uint64_t until_of(const WriterClient *c, uint32_t type) {
         switch (type) {
         case WRITER_HELLO:
@@ -82,7 +75,7 @@ static uint64_t until_of(const WriterClient *c, uint32_t type) {
         case WRITER_STATE:
         case WRITER_ABORT:
         case WRITER_MARK:
-                return now_usec() + c->patience_usec;
+                return clock_boottime_usec() + c->patience_usec;
         default:
                 return FOREVER;
         }
@@ -102,7 +95,7 @@ static int wait_socket(WriterClient *c, short events, bool wake, uint64_t until,
                                  { .fd = wake ? c->cancel_fd : -1, .events = POLLIN } };
 
         for (;;) {
-                uint64_t now = until == FOREVER ? 0 : now_usec();
+                uint64_t now = until == FOREVER ? 0 : clock_boottime_usec();
                 int ms = until == FOREVER ? -1 : now >= until ? 0 : (int) ((until - now) / 1000 + 1);
                 int n = poll(fds, 2, ms);
 

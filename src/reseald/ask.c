@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 
 #include "journal.h"
 #include "manager.h"

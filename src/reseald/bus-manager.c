@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/base/names.h>
 #include <reseal/base/text.h>
 

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/base/text.h>
 
 #include "journal.h"
@@ -25,13 +25,6 @@
 #define TICK_USEC 200000u
 #define SAVE_USEC (2u * 1000000u)
 #define JOB_RESTARTS_MAX 200u
-
-uint64_t clock_boottime_usec(void) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &t);
-        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
 
 static void job_free(Job *j) {
         j->tick = sd_event_source_disable_unref(j->tick);

@@ -91,7 +91,6 @@ bool reason_is_verdict(RsReason reason);
 int job_start(Manager *m, const char *url, const char *ticket_url, const char *owner, const JobRecord *resumed,
               Job **ret, RsError *err);
 void job_cancel(Job *j, bool by_caller);
-uint64_t clock_boottime_usec(void);
 
 /* ask.c: questions to the writer and to sources, answered on the worker; the request is replied to when done. */
 int ask_slots(Manager *m, sd_bus_message *request /* NULL: only refresh the view */);

@@ -14,19 +14,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 
 #include "https-private.h"
-
-uint64_t clock_usec(void) {
-        struct timespec t;
-
-        if (clock_gettime(CLOCK_BOOTTIME, &t) < 0)
-                return 0;
-        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
 
 static size_t on_head(char *data, size_t size, size_t n, void *userdata) {
         Exchange *x = userdata;
@@ -77,9 +69,9 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
                 return 0;
         }
 
-        uint64_t before = clock_usec();
+        uint64_t before = clock_boottime_usec();
         x->failure = x->sink(x->userdata, SPAN(data, bytes), x->err);
-        x->window_start += clock_usec() - before;
+        x->window_start += clock_boottime_usec() - before;
         if (x->failure < 0)
                 return 0;
         x->got += bytes;
@@ -132,7 +124,7 @@ static int set_options(Exchange *x, struct curl_slist *headers, const char *rang
 /* Deadlines and cancellation, between two turns of curl. */
 static int check_clocks(Exchange *x, RsError *err) {
         const HttpsConfig *c = &x->h->config;
-        uint64_t now = clock_usec();
+        uint64_t now = clock_boottime_usec();
 
         if (now >= x->h->deadline)
                 return rs_fail(err, SLOW, "not done within %llu seconds", (unsigned long long) (c->deadline_usec / 1000000));
@@ -152,7 +144,7 @@ static int drive(Exchange *x, CURLcode *ret, RsError *err) {
         struct curl_waitfd cancel = { .fd = x->h->config.cancel_fd, .events = CURL_WAIT_POLLIN };
         unsigned n_extra = cancel.fd >= 0 ? 1 : 0;
 
-        x->window_start = clock_usec();
+        x->window_start = clock_boottime_usec();
         for (;;) {
                 int running, queued, r;
                 CURLMcode mc = curl_multi_perform(x->h->multi, &running);

@@ -57,7 +57,6 @@ typedef struct Exchange {
         size_t body_size;
 } Exchange;
 
-uint64_t clock_usec(void);
 /* 1 = answered in full, 0 = redirected (location set), < 0 failed (again says whether for good). */
 int https_exchange(Exchange *x, RsError *err);
 /* Trust, client key and verification of the peer for one new connection; installed through CURLOPT_SSL_CTX_FUNCTION. */

@@ -22,6 +22,7 @@
 #include <sys/random.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 
 #include "https-private.h"
 #include "source-kind.h"
@@ -62,7 +63,7 @@ int https_new(const HttpsConfig *config, Https **ret, RsError *err) {
                 return rs_fail_oom(err);
 
         h->config = *config;
-        h->deadline = clock_usec() + config->deadline_usec;
+        h->deadline = clock_boottime_usec() + config->deadline_usec;
         h->multi = curl_multi_init();
         h->easy = curl_easy_init();
         if (!h->multi || !h->easy)
@@ -180,7 +181,7 @@ static int pause_before_retry(Https *h, unsigned failures, uint64_t at_least_use
         pause = pause / 2 + (pause / 2) * jitter / UINT32_MAX;
         if (pause < at_least_usec)
                 pause = at_least_usec;
-        if (clock_usec() + pause >= h->deadline)
+        if (clock_boottime_usec() + pause >= h->deadline)
                 return rs_fail(err, SLOW, "the next attempt would come after the deadline; the last: %s: %s",
                                rs_reason_name(why->reason), why->text);
 

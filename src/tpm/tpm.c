@@ -32,6 +32,7 @@
 #include <tss2/tss2_tctildr.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/base/names.h>
 
 #include "blob.h"
@@ -43,13 +44,6 @@
 /* TPM2_TRANSIENT_FIRST and its like shift a signed int into its sign */
 #define TRANSIENT_FIRST ((uint32_t) TPM2_HT_TRANSIENT << TPM2_HR_SHIFT)
 #define LOADED_SESSION_FIRST ((uint32_t) TPM2_HT_LOADED_SESSION << TPM2_HR_SHIFT)
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail with a constant clock */
-        return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-}
 
 int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm **ret, RsError *err) {
         Tpm *t = calloc(1, sizeof(*t));
@@ -101,7 +95,7 @@ Tpm *tpm_free(Tpm *t) {
 static int take_lock(Tpm *t, RsError *err) {
         struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         const struct timespec pause = { .tv_nsec = LOCK_POLL_USEC * 1000 };
-        uint64_t deadline = now_usec() + t->lock_timeout_usec;
+        uint64_t deadline = clock_boottime_usec() + t->lock_timeout_usec;
         _cleanup_(closep) int fd = open(t->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
 
         if (fd < 0)
@@ -110,7 +104,7 @@ static int take_lock(Tpm *t, RsError *err) {
         while (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
                 if (errno != EAGAIN && errno != EACCES && errno != EINTR)
                         return rs_fail_errno(err, errno, "TPM lock %s", t->lock_path);
-                if (now_usec() >= deadline)
+                if (clock_boottime_usec() >= deadline)
                         return rs_fail(err, TPM_BUSY, "lock %s is held for longer than %llu ms", t->lock_path,
                                        (unsigned long long) (t->lock_timeout_usec / 1000));
                 (void) nanosleep(&pause, NULL);

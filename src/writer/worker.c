@@ -134,9 +134,19 @@ static void on_step(void *userdata, InstallStep step, bool done) {
                 on_progress(userdata, &progress);
 }
 
+/* What a power cut left half done behind the commit points is brought to its end before anybody asks (W11, W12). */
+static void converge(Worker *w) {
+        RsError err = RS_ERROR_INIT;
+
+        if (install_converge(w->answerer.installer, &err) < 0)
+                journal_say(LOG_WARNING, MESSAGE_WRITER_REFUSED, NULL, &err,
+                            "ignoring that an earlier installation cannot be brought to its end now");
+}
+
 static void *run(void *userdata) {
         Worker *w = userdata;
 
+        converge(w);
         for (;;) {
                 Work *work;
 

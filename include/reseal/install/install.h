@@ -74,7 +74,8 @@ int install_new(const InstallDevice *device, Installer **ret, RsError *err);
 Installer *install_free(Installer *i);
 RS_DEFINE_CLEANUP(Installer, install_free)
 
-/* At MARK good and before each offer: what a power cut left half done behind the commit points (W11, W12). */
+/* At the start, at MARK good and before each offer: what a power cut left half done behind the commit points (W11,
+ * W12). */
 int install_converge(Installer *i, RsError *err);
 
 /* One installation */

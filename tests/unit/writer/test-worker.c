@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker thread on a device of its own: swtpm, slots as files, a real GRUB environment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <reseal/base/cleanup.h>
+
+#include "device.h"
+#include "worker.h"
+
+#define ROOTFS ((uint64_t) 9 << 20)
+
+typedef struct World {
+        TestDevice d;
+        TestRelease one;
+        TestEngine e;
+        int wake_fd;
+        Worker *worker;
+} World;
+
+static int setup(void **state) {
+        World *w = calloc(1, sizeof(*w));
+
+        test_device_make(&w->d, ROOTFS);
+        test_release_make(&w->one, 1, 1, ROOTFS);
+        w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        assert_true(w->wake_fd >= 0);
+        test_engine_open(&w->e, &w->d, NULL, NULL);
+        *state = w;
+        return 0;
+}
+
+static int teardown(void **state) {
+        World *w = *state;
+
+        w->worker = worker_stop(w->worker);
+        test_engine_close(&w->e);
+        test_release_done(&w->one);
+        test_device_done(&w->d);
+        closep(&w->wake_fd);
+        free(w);
+        return 0;
+}
+
+static void start(World *w) {
+        RsError err = RS_ERROR_INIT;
+
+        if (worker_start(&w->e.device, w->wake_fd, &w->worker, &err) < 0)
+                fail_msg("%s", err.text);
+}
+
+static void post(World *w, uint32_t type) {
+        Work *work = work_new(type, 1, 1);
+
+        assert_non_null(work);
+        worker_post(w->worker, work);
+}
+
+/* The next finished work that is an answer. */
+static Work *wait_answer(World *w) {
+        for (;;) {
+                struct pollfd p = { .fd = w->wake_fd, .events = POLLIN };
+                Work *work;
+                uint64_t n;
+
+                while ((work = worker_take(w->worker))) {
+                        if (work->type != WRITER_EVENT_PROGRESS)
+                                return work;
+                        (void) work_free(work);
+                }
+                assert_true(poll(&p, 1, -1) > 0);
+                assert_int_equal(read(w->wake_fd, &n, sizeof(n)), sizeof(n));
+        }
+}
+
+static WriterState ask_state(World *w) {
+        _cleanup_(work_freep) Work *work = NULL;
+        RsError err = RS_ERROR_INIT;
+        WriterState s;
+
+        post(w, WRITER_STATE);
+        work = wait_answer(w);
+        assert_int_equal(work->type, WRITER_STATE);
+        assert_int_equal(work->error.reason, RS_REASON_NONE);
+        assert_int_equal(writer_decode_state(encoder_view(&work->answer), &s, &err), 0);
+        return s;
+}
+
+/* Cut behind W8: the record is still there, the boot state names the target. */
+static void leave_record(World *w, uint32_t step) {
+        InstallRecord record = { .step = step, .target = "B", .n_images = 1 };
+        RsError err = RS_ERROR_INIT;
+
+        assert_int_equal(install_record_save(w->e.state_fd, &record, &err), 0);
+}
+
+static void a_start_alone_closes_a_record_that_is_behind_w8(void **state) {
+        World *w = *state;
+
+        leave_record(w, INSTALL_W8_TRY);
+        start(w);
+        assert_int_equal(ask_state(w).step, 0);
+}
+
+static void a_start_keeps_a_record_that_can_be_resumed(void **state) {
+        World *w = *state;
+
+        leave_record(w, INSTALL_W4_FRAMES);
+        start(w);
+        assert_int_equal(ask_state(w).step, INSTALL_W4_FRAMES + 1);
+}
+
+/* W11 was cut: the running slot is good, its epoch above the floor's; no request of anybody is needed. */
+static void a_start_alone_raises_the_floor(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+
+        if (test_engine_install(&w->e, &w->one, &err) < 0)
+                fail_msg("%s", err.text);
+        test_device_boot(&w->d, "B", w->one.bundle_id);
+        assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
+        start(w);
+        assert_int_equal(ask_state(w).floor_epoch, 1);
+}
+
+static void a_device_that_cannot_converge_answers_all_the_same(void **state) {
+        World *w = *state;
+
+        assert_int_equal(unlink(w->d.booted), 0);
+        start(w);
+        assert_string_equal(ask_state(w).running, "");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(a_start_alone_closes_a_record_that_is_behind_w8, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_start_keeps_a_record_that_can_be_resumed, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_start_alone_raises_the_floor, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_device_that_cannot_converge_answers_all_the_same, setup, teardown),
+        };
+
+        cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
+        return cmocka_run_group_tests(tests, test_pki_setup, test_pki_teardown);
+}
