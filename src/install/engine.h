@@ -18,6 +18,8 @@
 #include <reseal/slot/image.h>
 #include <reseal/trust/gate.h>
 
+#include "knowledge.h"
+
 #define PROVEN_SIZE ((INSTALL_WINDOWS_MAX + 7u) / 8u)
 
 /* One image of the release on its way to its slot. */
@@ -32,6 +34,7 @@ typedef struct Part {
 struct Installer {
         InstallDevice device;
         atomic_bool cancelled;
+        Knowledge knowledge;
 
         /* from OFFER on */
         AcceptedRelease *release;

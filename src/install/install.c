@@ -47,6 +47,7 @@ Installer *install_free(Installer *i) {
         if (!i)
                 return NULL;
         install_abort(i);
+        knowledge_done(&i->knowledge);
         free(i);
         return NULL;
 }
@@ -125,13 +126,10 @@ static uint32_t collect_slots(const Installer *i, const char *target, GateSlot *
         return n;
 }
 
-static int pass_gate(Installer *i, Span manifest_cms, const char *target, RsError *err) {
+static int pass_gate(Installer *i, Span manifest_cms, bool from_network, const char *target, RsError *err) {
         GateSlot slots[RS_IMAGES_MAX];
         GateInput input = {
                 .manifest_cms = manifest_cms,
-                .firmware_root = i->device.firmware_root,
-                .time_low = i->tpm.record.time_floor,
-                .time_high = UINT64_MAX, /* the clock is not trusted; the floor in the TPM only rises */
                 .line = i->device.line,
                 .compatible = i->device.compatible,
                 .slots = slots,
@@ -143,6 +141,10 @@ static int pass_gate(Installer *i, Span manifest_cms, const char *target, RsErro
         int r;
 
         input.n_slots = collect_slots(i, target, slots);
+        r = trust_store_check(i->knowledge.store, &i->tpm.record, err);
+        if (r < 0)
+                return r;
+        knowledge_for_gate(i, from_network, &input);
         r = accept_release(&input, &i->release, err);
         if (r < 0)
                 return r;
@@ -236,7 +238,7 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
         return 0;
 }
 
-static int offer(Installer *i, Span manifest_cms, RsError *err) {
+static int offer(Installer *i, Span manifest_cms, bool from_network, RsError *err) {
         char target[INSTALL_NAME_SIZE + 1];
         const BootSlotState *running;
         InstallRecord open = { 0 };
@@ -254,7 +256,7 @@ static int offer(Installer *i, Span manifest_cms, RsError *err) {
                 return r;
         if (!running->good) /* I0 */
                 return rs_fail(err, TRIAL_PENDING, "slot %s runs on trial: mark it good first", running->name);
-        r = tpm_state_read(i->device.tpm, &i->tpm, err);
+        r = knowledge_refresh(i, err);
         if (r < 0)
                 return r;
         r = install_record_load(i->device.state_fd, &open, err);
@@ -263,7 +265,7 @@ static int offer(Installer *i, Span manifest_cms, RsError *err) {
         r = choose_target(i, &state, &open, target, err);
         if (r < 0)
                 return r;
-        r = pass_gate(i, manifest_cms, target, err);
+        r = pass_gate(i, manifest_cms, from_network, target, err);
         if (r < 0)
                 return r;
         r = check_targets(i, err);
@@ -272,14 +274,15 @@ static int offer(Installer *i, Span manifest_cms, RsError *err) {
         return resume_record(i, &open, target, err);
 }
 
-int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err) {
+int install_offer(Installer *i, Span manifest_cms, bool from_network, WriterOffer *ret, RsError *err) {
         WriterOffer answer = { 0 };
         int r;
 
         install_abort(i);
         if (i->device.on_step)
                 i->device.on_step(i->device.userdata, INSTALL_W0_GATE, false);
-        r = offer(i, manifest_cms, err);
+        r = offer(i, manifest_cms, from_network, err);
+        knowledge_forget_links(i);
         if (r < 0) {
                 install_abort(i);
                 return r;

@@ -25,6 +25,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/slot/volume.h>
+#include <reseal/tpm/chain.h>
 
 #include "engine.h"
 
@@ -164,12 +165,40 @@ static int step_w6_commit(Installer *i, RsError *err) {
         return r;
 }
 
+/* Level L2: the TPM judges every link itself before the record moves. */
+static int apply_links(Installer *i, RsError *err) {
+        const ChainStep *steps;
+        TpmLevel level;
+        uint32_t n;
+        int r;
+
+        steps = accepted_steps(i->release, &n);
+        r = tpm_level(i->device.tpm, &level, err);
+        if (r < 0 || level < TPM_LEVEL_L2)
+                return r;
+        for (uint32_t k = 0; k < n; k++) {
+                Link link;
+
+                r = link_parse(steps[k].link, &link, err);
+                if (r == 0)
+                        r = tpm_chain_apply(i->device.tpm, &link, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int step_w7_accept(Installer *i, RsError *err) {
         TpmRecord next;
+        int r;
 
         if (atomic_load(&i->cancelled))
                 return rs_fail(err, CANCELLED, "cancelled before the release was accepted");
+        r = apply_links(i, err);
+        if (r < 0)
+                return r;
         accepted_record(i->release, &i->tpm.record, &next);
+        knowledge_for_record(i, accepted_signer(i->release), &next);
         return tpm_state_commit(i->device.tpm, i->device.gate_auth, &next, err);
 }
 

@@ -31,7 +31,7 @@ struct AcceptedRelease {
         uint8_t line_tag[16]; /* how the TPM record knows a line */
         uint8_t *links;       /* the walk's steps point into it */
         ChainWalk walk;
-        bool proven_latest;
+        FreshnessVerdict verdict;
 };
 
 static int check_input(const GateInput *input, RsError *err) {
@@ -231,7 +231,8 @@ int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err) 
         r = check_policy(input, a->manifest, err);
         if (r < 0)
                 return r;
-        r = freshness_judge(&input->freshness, a->manifest->release, &a->proven_latest, err);
+        r = freshness_judge(&input->freshness, a->manifest->release, input->from_network, input->allow_intermediate,
+                            &a->verdict, err);
         if (r < 0)
                 return r;
         r = keep_cms(input->manifest_cms, a, err);
@@ -291,5 +292,5 @@ const ChainStep *accepted_steps(const AcceptedRelease *a, uint32_t *ret_n) {
 }
 
 bool accepted_proven_latest(const AcceptedRelease *a) {
-        return a->proven_latest;
+        return a->verdict == FRESHNESS_PROVEN_LATEST;
 }

@@ -26,6 +26,7 @@
 #include <reseal/pki/path.h>
 #include <reseal/slot/map.h>
 #include <reseal/tpm/state.h>
+#include <reseal/trust/anchors.h>
 
 typedef enum InstallStep {
         INSTALL_W0_GATE = 0,
@@ -54,10 +55,18 @@ typedef struct InstallDevice {
         Boot *boot;
         Tpm *tpm;
         const Secret *gate_auth;
-        const TrustAnchors *firmware_root;
+        TrustStoreConfig trust;         /* .state_fd and .line as here */
+        uint64_t build_time;            /* seconds since 1970: it is not earlier than this */
+        uint8_t boot_id[16];            /* of this boot */
         const char *line;
         const char *compatible;
         bool require_encryption;
+        struct {
+                bool require_time;      /* a time-stamp of this boot before an installation */
+                bool require_crl;       /* revocation lists that are not out of date */
+                bool allow_intermediate; /* a release that is not the latest, though the source says what is */
+                uint64_t crl_grace_sec;
+        } policy;
         /*
          * Before (done = false) and after (true) each step; the log and the tests that cut power look here.  May be
          * NULL.
@@ -79,7 +88,12 @@ RS_DEFINE_CLEANUP(Installer, install_free)
 int install_converge(Installer *i, RsError *err);
 
 /* One installation */
-int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err);
+/* Evidence before the offer; install_trust always answers, also with why nothing can be installed. */
+int install_time(Installer *i, WriterTime *ret, RsError *err);
+int install_evidence(Installer *i, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
+int install_trust(Installer *i, WriterTrust *ret, RsError *err);
+/* from_network: the release comes from a source that could have proven that it is the latest. */
+int install_offer(Installer *i, Span manifest_cms, bool from_network, WriterOffer *ret, RsError *err);
 /* ret_ranges: WRITER_RANGES_MAX entries. */
 int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                   uint32_t *ret_n, RsError *err);

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * knowledge - evidence comes in, is judged once, and stays.
+ *
+ * reseald carries evidence and judges none of it.  Everything here follows one rule: what is accepted is made durable in
+ * the state directory first and then committed to the TPM, so that the TPM never knows of more than the directory holds;
+ * a directory that was put back holds less than the TPM knows, which shows (TrustSet, CrlRollback).
+ *
+ * The TPM is written when something rose that must not fall: a trust set, a revocation list, or the floor of the time by
+ * more than a day.  A poll that brings nothing new writes nothing.
+ *
+ * Files in the state directory: trust.set, trust.next and crls (room trust), clock, statement.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <reseal/base/clock.h>
+#include <reseal/base/file.h>
+#include <reseal/pki/timestamp.h>
+#include <reseal/tpm/clock.h>
+
+#include "engine.h"
+
+#define FILE_CLOCK "clock"
+#define FILE_STATEMENT "statement"
+#define FILE_MAX 16384u
+#define CERTS_MAX 16u
+
+static uint64_t boottime_msec(void) {
+        return clock_boottime_usec() / 1000;
+}
+
+/* NULL when the TPM does not tell its clock: then it is no lower bound. */
+static const TpmClockReading *tpm_clock(Installer *i, TpmClockReading *buffer) {
+        RsError unused = RS_ERROR_INIT;
+
+        return tpm_clock_read(i->device.tpm, buffer, &unused) < 0 ? NULL : buffer;
+}
+
+TimeInterval knowledge_time(Installer *i) {
+        TpmClockReading reading;
+
+        return trust_clock_now(&i->knowledge.clock, boottime_msec(), tpm_clock(i, &reading));
+}
+
+static FreshnessRules freshness_rules(Installer *i) {
+        return (FreshnessRules){
+                .source_root = trust_store_source(i->knowledge.store),
+                .crls = trust_store_crls(i->knowledge.store),
+                .line = i->device.line,
+                .now = knowledge_time(i),
+        };
+}
+
+/* -- in step with TPM and state directory ----------------------------------------------------------------------- */
+
+static int commit(Installer *i, const TpmRecord *record, RsError *err) {
+        int r = tpm_state_commit(i->device.tpm, i->device.gate_auth, record, err);
+
+        if (r == 0)
+                i->tpm.record = *record;
+        return r;
+}
+
+static int load_files(Installer *i, RsError *err) {
+        Knowledge *k = &i->knowledge;
+        _cleanup_(freep) uint8_t *clock = NULL, *statement = NULL;
+        FreshnessRules rules;
+        size_t size;
+        int r;
+
+        trust_clock_init(&k->clock, i->device.build_time, i->tpm.record.time_floor);
+        r = file_read(i->device.state_fd, FILE_CLOCK, FILE_MAX, &clock, &size, err);
+        if (r > 0)
+                r = trust_clock_restore(&k->clock, SPAN(clock, size), i->device.boot_id, boottime_msec(), err);
+        if (r < 0)
+                return r;
+        rules = freshness_rules(i);
+        r = file_read(i->device.state_fd, FILE_STATEMENT, FILE_MAX, &statement, &size, err);
+        if (r > 0 && rules.source_root)
+                r = freshness_restore(SPAN(statement, size), &rules, &k->freshness, err);
+        if (r < 0)
+                return r;
+        k->loaded = true;
+        return 0;
+}
+
+/* A trust set that reseal-certstore has put there: committed, then in force. */
+static int adopt(Installer *i, RsError *err) {
+        TpmRecord next;
+        int r = trust_store_look(i->knowledge.store, &i->tpm.record, &next, err);
+
+        if (r <= 0)
+                return r;
+        r = commit(i, &next, err);
+        return r < 0 ? r : trust_store_adopted(i->knowledge.store, &next, err);
+}
+
+int knowledge_refresh(Installer *i, RsError *err) {
+        RsError unused = RS_ERROR_INIT;
+        int r;
+
+        r = tpm_state_read(i->device.tpm, &i->tpm, err);
+        if (r < 0)
+                return r;
+        if (!i->knowledge.store) {
+                r = trust_store_open(&i->device.trust, &i->tpm.record, &i->knowledge.store, err);
+                if (r < 0)
+                        return r;
+        }
+        /* What lies there and is no good set changes nothing; its sender has been told by reseal-certstore. */
+        (void) adopt(i, &unused);
+        return i->knowledge.loaded ? 0 : load_files(i, err);
+}
+
+/* -- for the gate ----------------------------------------------------------------------------------------------- */
+
+void knowledge_for_gate(Installer *i, bool from_network, GateInput *ret) {
+        Knowledge *k = &i->knowledge;
+
+        ret->firmware_root = trust_store_firmware(k->store);
+        ret->crls = trust_store_crls(k->store);
+        ret->recovery = trust_store_recovery(k->store, &ret->n_recovery);
+        ret->time = knowledge_time(i);
+        ret->freshness = freshness_view(&k->freshness, &ret->time);
+        ret->from_network = from_network;
+        ret->allow_intermediate = i->device.policy.allow_intermediate;
+        ret->require_time = i->device.policy.require_time;
+        ret->require_crl = i->device.policy.require_crl;
+        ret->crl_grace = i->device.policy.crl_grace_sec;
+        ret->links = SPAN(k->links, k->links_size);
+}
+
+void knowledge_for_record(Installer *i, const SignerInfo *signer, TpmRecord *record) {
+        TrustClock *clock = &i->knowledge.clock;
+
+        trust_clock_raise(clock, signer->not_before);
+        if (clock->floor > record->time_floor)
+                record->time_floor = clock->floor;
+}
+
+void knowledge_forget_links(Installer *i) {
+        free(i->knowledge.links);
+        i->knowledge.links = NULL;
+        i->knowledge.links_size = 0;
+}
+
+void knowledge_done(Knowledge *k) {
+        k->store = trust_store_free(k->store);
+        free(k->links);
+        memset(k, 0, sizeof(*k));
+}
+
+/* -- TIME ------------------------------------------------------------------------------------------------------- */
+
+int install_time(Installer *i, WriterTime *ret, RsError *err) {
+        _cleanup_(encoder_done) Encoder query = ENCODER_INIT;
+        Knowledge *k = &i->knowledge;
+        TimeInterval now;
+        WriterTime t = { 0 };
+        int r;
+
+        r = knowledge_refresh(i, err);
+        if (r < 0)
+                return r;
+        if (getrandom(k->nonce, sizeof(k->nonce), 0) != (ssize_t) sizeof(k->nonce))
+                return rs_fail(err, INTERNAL, "no random bytes");
+        r = timestamp_query(k->nonce, &query, err);
+        if (r < 0)
+                return r;
+        if (query.size > sizeof(t.query))
+                return rs_fail(err, INTERNAL, "a time-stamp request of %zu bytes", query.size);
+        k->asked = true;
+        k->asked_msec = boottime_msec();
+        now = knowledge_time(i);
+        memcpy(t.nonce, k->nonce, sizeof(t.nonce));
+        t.low = now.low;
+        t.high = now.high;
+        t.proven = now.proven;
+        t.query_size = (uint32_t) query.size;
+        memcpy(t.query, query.data, query.size);
+        *ret = t;
+        return 0;
+}
+
+/* -- EVIDENCE --------------------------------------------------------------------------------------------------- */
+
+static int save_clock(Installer *i, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        TpmRecord next = i->tpm.record;
+        int r;
+
+        r = trust_clock_encode(&i->knowledge.clock, i->device.boot_id, &e, err);
+        if (r == 0)
+                r = file_replace(i->device.state_fd, FILE_CLOCK, encoder_view(&e), 0600, err);
+        if (r < 0 || !trust_clock_worth_writing(&i->knowledge.clock, next.time_floor))
+                return r;
+        next.time_floor = i->knowledge.clock.floor;
+        return commit(i, &next, err);
+}
+
+static int take_time(Installer *i, Span bytes, bool *ret_changed, RsError *err) {
+        Knowledge *k = &i->knowledge;
+        const TrustAnchors *anchors = trust_store_time(k->store);
+        TpmClockReading reading;
+        PathRules rules = { 0 };
+        uint64_t time, accuracy;
+        TimeInterval now;
+        int r;
+
+        if (!anchors)
+                return rs_fail(err, CONFIG, "no anchors for time-stamps are configured");
+        if (!k->asked)
+                return rs_fail(err, TIME_PROOF, "no time-stamp was asked for");
+        k->asked = false; /* one answer to one question */
+        now = knowledge_time(i);
+        rules.time_low = now.low;
+        rules.time_high = now.high;
+        rules.crls = trust_store_crls(k->store);
+        r = timestamp_verify(bytes, k->nonce, anchors, &rules, &time, &accuracy, err);
+        if (r == 0)
+                r = trust_clock_prove(&k->clock, time, accuracy, k->asked_msec, boottime_msec(), tpm_clock(i, &reading),
+                                      err);
+        if (r < 0)
+                return r;
+        *ret_changed = true;
+        return save_clock(i, err);
+}
+
+typedef struct Certs {
+        Span list[CERTS_MAX];
+        uint32_t n;
+} Certs;
+
+/* Authorities of the links in hand: a list of an authority is judged by its certificate. */
+static int note_authority(void *userdata, const Link *link, RsError *err) {
+        Certs *certs = userdata;
+
+        (void) err;
+        for (uint32_t k = 0; k < certs->n; k++)
+                if (span_equal(certs->list[k], link->authority))
+                        return 0;
+        if (certs->n < CERTS_MAX)
+                certs->list[certs->n++] = link->authority;
+        return 0;
+}
+
+static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) {
+        Knowledge *k = &i->knowledge;
+        RsError unused = RS_ERROR_INIT;
+        TpmRecord next = i->tpm.record;
+        Certs certs = { 0 };
+        uint64_t newest = 0;
+        int r;
+
+        if (k->links) /* hostile still; certificates are judged where they are used */
+                (void) link_set_walk(SPAN(k->links, k->links_size), note_authority, &certs, &unused);
+        r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, ret_changed, &newest, err);
+        if (r < 0 || !*ret_changed)
+                return r;
+        trust_clock_raise(&k->clock, newest);
+        next.crl_number = trust_store_crl_number(k->store);
+        if (k->clock.floor > next.time_floor)
+                next.time_floor = k->clock.floor;
+        return commit(i, &next, err);
+}
+
+static int take_statement(Installer *i, Span bytes, bool *ret_changed, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        FreshnessRules rules = freshness_rules(i);
+        int r;
+
+        r = freshness_accept(&i->knowledge.freshness, bytes, &rules, ret_changed, err);
+        if (r < 0 || !*ret_changed)
+                return r;
+        r = freshness_encode(&i->knowledge.freshness, &e, err);
+        return r < 0 ? r : file_replace(i->device.state_fd, FILE_STATEMENT, encoder_view(&e), 0600, err);
+}
+
+static int take_links(Installer *i, Span bytes, bool *ret_changed, RsError *err) {
+        uint8_t *copy;
+
+        if (bytes.size > LINK_SET_MAX)
+                return rs_fail(err, CHAIN, "%zu bytes of links, at most %u are permitted", bytes.size, LINK_SET_MAX);
+        copy = malloc(bytes.size);
+        if (!copy)
+                return rs_fail_oom(err);
+        memcpy(copy, bytes.data, bytes.size);
+        knowledge_forget_links(i);
+        i->knowledge.links = copy;
+        i->knowledge.links_size = bytes.size;
+        *ret_changed = true;
+        return 0;
+}
+
+int install_evidence(Installer *i, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err) {
+        static int (*const take[])(Installer *i, Span bytes, bool *ret_changed, RsError *err) = {
+                [WRITER_EVIDENCE_LINKS] = take_links,
+                [WRITER_EVIDENCE_CRLS] = take_crls,
+                [WRITER_EVIDENCE_TIME] = take_time,
+                [WRITER_EVIDENCE_STATEMENT] = take_statement,
+        };
+        bool changed = false;
+        int r;
+
+        r = knowledge_refresh(i, err);
+        if (r == 0)
+                r = take[kind](i, bytes, &changed, err);
+        if (r == 0)
+                *ret_changed = changed;
+        return r;
+}
+
+/* -- TRUST ------------------------------------------------------------------------------------------------------ */
+
+static void show_record(const TpmState *tpm, WriterTrust *t) {
+        const TpmRecord *record = &tpm->record;
+
+        t->empty = record->empty;
+        t->bridged = record->chain_flags & 1;
+        t->release = record->release;
+        t->epoch = record->epoch;
+        t->floor_epoch = record->floor_epoch;
+        t->accept = tpm->accept;
+        t->floor = tpm->floor;
+        memcpy(t->line_tag, record->line_tag, sizeof(t->line_tag));
+        memcpy(t->signer_spki, record->signer_spki, sizeof(t->signer_spki));
+        memcpy(t->manifest, record->manifest_digest, sizeof(t->manifest));
+        memcpy(t->log_head, record->log_head, sizeof(t->log_head));
+        t->trust_version = record->trust_version;
+        t->crl_number = record->crl_number;
+        t->time_floor = record->time_floor;
+}
+
+static void show_crls(Installer *i, uint64_t low, WriterTrust *t) {
+        const CrlSet *crls = trust_store_crls(i->knowledge.store);
+
+        for (uint32_t k = 0; k < crl_set_count(crls) && k < WRITER_CRLS_MAX; k++) {
+                CrlInfo info;
+
+                crl_set_info(crls, k, &info);
+                (void) snprintf(t->crls[k].issuer, sizeof(t->crls[k].issuer), "%s", info.issuer);
+                memcpy(t->crls[k].issuer_key, info.issuer_key, sizeof(info.issuer_key));
+                t->crls[k].number = info.number;
+                t->crls[k].this_update = info.this_update;
+                t->crls[k].next_update = info.next_update;
+                t->crls[k].n_revoked = info.n_revoked;
+                t->crls[k].stale = info.next_update && info.next_update < low;
+                t->n_crls = k + 1;
+        }
+}
+
+static void show_time(Installer *i, WriterTrust *t) {
+        TimeInterval now = knowledge_time(i);
+        FreshnessView view = freshness_view(&i->knowledge.freshness, &now);
+
+        t->low = now.low;
+        t->high = now.high;
+        t->proven = now.proven;
+        t->proof = i->knowledge.clock.proof;
+        t->latest = view.latest;
+        t->seq = view.seq;
+        t->expires = view.expires;
+        t->fresh = view.fresh;
+        show_crls(i, now.low, t);
+}
+
+/* Below what was accepted: an image was put back, within the epoch (DESIGN.md 6). */
+static void show_running(Installer *i, WriterTrust *t) {
+        RsError unused = RS_ERROR_INIT;
+        InstallBooted booted;
+        InstallSlot slot;
+
+        if (read_booted(i, &booted, &unused) < 0 ||
+            install_slot_load(i->device.state_fd, booted.slot, &slot, &unused) <= 0)
+                return;
+        t->running_release = slot.release;
+        t->running_below = !t->empty && slot.release < t->release;
+}
+
+static void show_posture(Installer *i, WriterTrust *t) {
+        RsError unused = RS_ERROR_INIT;
+        TpmPosture posture;
+        TpmLevel level;
+
+        if (tpm_level(i->device.tpm, &level, &unused) >= 0)
+                t->level = level;
+        if (tpm_posture(i->device.tpm, &posture, &unused) < 0)
+                return;
+        t->owner_auth_set = posture.owner_auth_set;
+        t->lockout_auth_set = posture.lockout_auth_set;
+        t->platform_open = posture.platform_open;
+        t->in_lockout = posture.in_lockout;
+        t->lockout_counter = posture.lockout_counter;
+        t->max_tries = posture.max_tries;
+}
+
+/* What is wrong is part of the answer: a device that refuses everything still says why. */
+int install_trust(Installer *i, WriterTrust *ret, RsError *err) {
+        RsError why = RS_ERROR_INIT;
+        WriterTrust t = { 0 };
+        int r;
+
+        (void) err;
+        r = knowledge_refresh(i, &why);
+        if (r >= 0) {
+                r = trust_store_check(i->knowledge.store, &i->tpm.record, &why);
+                show_record(&i->tpm, &t);
+                show_time(i, &t);
+                show_running(i, &t);
+        }
+        if (r < 0) {
+                t.reason = (uint32_t) why.reason;
+                (void) snprintf(t.text, sizeof(t.text), "%s", why.text);
+        }
+        show_posture(i, &t);
+        *ret = t;
+        return 0;
+}
