@@ -2,7 +2,7 @@
 # bash completion for resealctl
 _resealctl() {
         local cur=${COMP_WORDS[COMP_CWORD]} verb= i
-        local verbs="status install inspect slots mark jobs watch cancel keys"
+        local verbs="status install check inspect slots mark jobs watch cancel keys"
         local options="--json --no-wait --ticket --color --help --version"
         for ((i = 1; i < COMP_CWORD; i++)); do
                 case ${COMP_WORDS[i]} in
@@ -30,7 +30,9 @@ _resealctl() {
                 else
                         COMPREPLY=($(compgen -W "booted other" -- "$cur"))
                 fi
-        elif [[ $verb == install || $verb == inspect ]]; then
+        elif [[ $verb == install ]]; then
+                COMPREPLY=($(compgen -W "https://" -- "$cur") $(compgen -f -- "$cur"))
+        elif [[ $verb == check || $verb == inspect ]]; then
                 COMPREPLY=($(compgen -W "https://" -- "$cur"))
         fi
 }

@@ -56,6 +56,8 @@ static int read_header(Source *source, BundleHeader *ret, RsError *err) {
                 r = bundle_header_parse(SPAN(bytes, size), ret, err);
         if (r < 0)
                 return r;
+        if (source_size(source) == SOURCE_SIZE_UNKNOWN)
+                return source_declare_size(source, ret->file_size, err);
         if (ret->file_size != source_size(source))
                 return rs_fail(err, FORMAT, "the header says %llu bytes, the source has %llu",
                                (unsigned long long) ret->file_size, (unsigned long long) source_size(source));

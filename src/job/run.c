@@ -11,6 +11,7 @@
  * of no return answers the abort with `State`; the installation then completes, and the job is done, not
  * cancelled (protocol-writer.md, ABORT).
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ typedef struct RunImage {
 
 typedef struct Run {
         const JobEnv *env;
-        const char *url, *ticket_url;
+        const JobOrder *order;
         JobOnProgress fn;
         void *userdata;
         JobProgress progress;
@@ -123,19 +124,42 @@ static int check_encryption(Run *run, RsError *err) {
         return 0;
 }
 
+static FdLimits fd_limits(const JobEnv *env) {
+        return (FdLimits){
+                .cancel_fd = env->https.cancel_fd,
+                .stall_usec = env->https.low_speed_usec,
+                .deadline_usec = env->https.deadline_usec,
+        };
+}
+
+/* A web server is asked anew; what a descriptor has given is not given twice. */
+static int open_source(Run *run, RsError *err) {
+        if (run->order->url) {
+                run->source = source_close(run->source);
+                run->https = https_free(run->https);
+                int r = https_new(&run->env->https, &run->https, err);
+                return r < 0 ? r : https_open(run->https, run->order->url, &run->source, err);
+        }
+        if (run->source)
+                return 0;
+        FdLimits limits = fd_limits(run->env);
+        int fd = fcntl(run->order->bundle_fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+                return rs_fail_errno(err, errno, "descriptor");
+        return fd_open(fd, &limits, &run->source, err);
+}
+
 static int read_head(Run *run, RsError *err) {
         head_done(&run->head);
-        run->source = source_close(run->source);
-        run->https = https_free(run->https);
-        int r = https_new(&run->env->https, &run->https, err);
-        if (r >= 0)
-                r = https_open(run->https, run->url, &run->source, err);
+        int r = open_source(run, err);
         if (r < 0)
                 return r;
         (void) snprintf(run->progress.validator, sizeof(run->progress.validator), "%s", source_validator(run->source));
         r = head_read(run->source, run->env->firmware, &run->head, err);
         if (r < 0)
                 return r;
+        if (run->order->bundle_id && memcmp(run->order->bundle_id, run->head.bundle_id, RS_DIGEST_SIZE) != 0)
+                return rs_fail(err, STATE, "this is not the bundle that the job has begun with");
 
         const Manifest *m = run->head.manifest;
         run->progress.has_bundle = true;
@@ -190,10 +214,28 @@ static int act_offer(Run *run, RsError *err) {
 }
 
 static int act_open_ticket(Run *run, RsError *err) {
+        const JobOrder *order = run->order;
+        _cleanup_(freep) uint8_t *cms = NULL;
+        size_t size;
+        int r = 0;
+
         if (!run->head.header.encrypted || run->content_key)
                 return 0;
-        return grant_fetch(run->env, run->https, run->url, run->ticket_url, run->head.bundle_id, &run->content_key,
-                           err);
+        if (order->ticket.size)
+                return grant_open(run->env, order->ticket, run->head.bundle_id, &run->content_key, err);
+        if (order->ticket_fd >= 0) {
+                FdLimits limits = fd_limits(run->env);
+                r = fd_get(order->ticket_fd, &limits, RS_TICKET_MAX, &cms, &size, err);
+                if (r >= 0)
+                        r = grant_open(run->env, SPAN(cms, size), run->head.bundle_id, &run->content_key, err);
+                return r < 0 ? rs_context(err, "ticket") : 0;
+        }
+        if (!order->url && (!order->ticket_url || !order->ticket_url[0]))
+                return rs_fail(err, TICKET, "the bundle is encrypted, and no ticket came with it");
+        if (!run->https)
+                r = https_new(&run->env->https, &run->https, err);
+        return r < 0 ? r : grant_fetch(run->env, run->https, order->url, order->ticket_url, run->head.bundle_id,
+                                       &run->content_key, err);
 }
 
 static uint64_t proven_bytes(const RunImage *image) {
@@ -331,10 +373,10 @@ static bool is_cancelled(const JobEnv *env) {
         return poll(&p, 1, 0) > 0;
 }
 
-int job_run(const JobEnv *env, const char *url, const char *ticket_url, JobOnProgress fn, void *userdata,
-            JobProgress *ret_progress, RsError *err) {
+int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *userdata, JobProgress *ret_progress,
+            RsError *err) {
         _cleanup_(run_done) Run run = {
-                .env = env, .url = url, .ticket_url = ticket_url, .fn = fn, .userdata = userdata,
+                .env = env, .order = order, .fn = fn, .userdata = userdata,
                 .progress = { .state = JOB_STATE_QUEUED },
         };
         JobEvent event = is_cancelled(env) ? JOB_EVENT_CANCEL : JOB_EVENT_START;
@@ -377,29 +419,36 @@ void job_inspection_done(JobInspection *i) {
 }
 
 /* The gate itself, asked and taken back: nothing on disk changes before the first frame. */
-static void ask_writer(Run *run, RsError *ret_verdict) {
+static void ask_writer(Run *run, JobInspection *i) {
         RsError ignored = RS_ERROR_INIT;
+        WriterState state;
 
-        if (connect_writer(run, ret_verdict) < 0 || check_encryption(run, ret_verdict) < 0)
+        if (connect_writer(run, &i->verdict) < 0 || writer_call_state(run->writer, &state, &i->verdict) < 0)
                 return;
-        if (act_offer(run, ret_verdict) >= 0)
+        i->asked = true;
+        i->accepted = state.release;
+        if (check_encryption(run, &i->verdict) >= 0 && act_offer(run, &i->verdict) >= 0)
                 (void) act_abort(run, &ignored);
 }
 
 int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError *err) {
-        _cleanup_(run_done) Run run = { .env = env, .url = url };
+        JobOrder order = JOB_ORDER_INIT;
+        _cleanup_(run_done) Run run = { .env = env, .order = &order };
 
-        int r = https_new(&env->https, &run.https, err);
-        if (r >= 0)
-                r = https_open(run.https, url, &run.source, err);
+        order.url = url;
+        int r = open_source(&run, err);
         if (r >= 0)
                 r = head_read(run.source, env->firmware, &run.head, err);
         if (r < 0)
                 return r;
 
-        JobInspection i = { .encrypted = run.head.header.encrypted, .signer = run.head.signer };
+        JobInspection i = {
+                .encrypted = run.head.header.encrypted,
+                .signer = run.head.signer,
+                .size = source_size(run.source),
+        };
         memcpy(i.bundle_id, run.head.bundle_id, sizeof(i.bundle_id));
-        ask_writer(&run, &i.verdict);
+        ask_writer(&run, &i);
         if (i.verdict.reason == RS_REASON_CANCELLED) /* no verdict at all */
                 return rs_pass(err, &i.verdict);
         i.manifest = TAKE_PTR(run.head.manifest);

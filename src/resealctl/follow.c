@@ -5,16 +5,24 @@
  * The job belongs to the service.  Ctrl-C leaves it running and says so; when the service restarts, the job resumes by
  * itself, so the client waits for the name to come back and finds the job again by its source.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+
+#include <reseal/base/text.h>
 
 #include "resealctl.h"
 
 #define RETURN_TIMEOUT_USEC (90ull * 1000 * 1000)
 
+static bool is_local(const char *source) {
+        return !strstr(source, "://");
+}
+
 typedef struct Follow {
         Client *client;
         char *path;
+        const char *local;    /* the file that was given, NULL: the service fetches */
         json_t *job;          /* the properties, as last told */
         char result[64];      /* "done" or a reason, once it has ended */
         bool service_gone;
@@ -149,7 +157,9 @@ static int find_job(Follow *f, const char *source, RsError *err) {
         return 0;
 }
 
-/* After the name came back: the same source is the same job, resumed. */
+static int start_job(Follow *f, const char *source, RsError *err);
+
+/* After the name came back: the same source is the same job, resumed; what came from a file is given again. */
 static int follow_again(Follow *f, RsError *err) {
         _cleanup_(freep) char *source = NULL;
         const char *text = json_string_value(json_object_get(f->job, "Source"));
@@ -161,7 +171,11 @@ static int follow_again(Follow *f, RsError *err) {
                 return r;
         if (r == 0)
                 return rs_fail(err, STATE, "the service restarted and no longer has the job");
-        return 0;
+        if (!f->local)
+                return 0;
+        if (strcmp(f->local, "-") == 0)
+                return rs_fail(err, STATE, "the service restarted and waits until the same bundle is given again");
+        return start_job(f, f->local, err);
 }
 
 static int follow_step(Follow *f, RsError *err) {
@@ -229,22 +243,54 @@ static int follow_to_end(Follow *f, RsError *err) {
         return report_end(f);
 }
 
+/* The service has no right to a user's files: the caller opens them. */
+static int open_local(const char *path, int *ret, RsError *err) {
+        *ret = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+        return *ret < 0 ? rs_fail_errno(err, errno, "%s", path) : 0;
+}
+
+static int call_install_fd(Client *c, const char *file, json_t **ret, RsError *err) {
+        _cleanup_(closep) int fd = -EBADF, ticket_fd = -EBADF;
+        const char *ticket = c->options->ticket, *base = strrchr(file, '/');
+        char name[256];
+        int r = open_local(file, &fd, err);
+
+        if (r >= 0 && ticket && is_local(ticket))
+                r = open_local(ticket, &ticket_fd, err);
+        if (r < 0)
+                return r;
+        base = base ? base + 1 : file;
+        text_escape(SPAN(base, strlen(base)), name, sizeof(name));
+        if (ticket_fd >= 0)
+                return client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "InstallFd", ret, err, "ha{sv}", fd, 2, "name", "s",
+                                   name, "ticket", "h", ticket_fd);
+        if (ticket)
+                return client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "InstallFd", ret, err, "ha{sv}", fd, 2, "name", "s",
+                                   name, "ticket", "s", ticket);
+        return client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "InstallFd", ret, err, "ha{sv}", fd, 1, "name", "s", name);
+}
+
 static int start_job(Follow *f, const char *source, RsError *err) {
         Client *c = f->client;
         _cleanup_(json_decrefp) json_t *path = NULL;
         int r;
 
-        if (c->options->ticket)
+        if (is_local(source))
+                r = call_install_fd(c, source, &path, err);
+        else if (c->options->ticket)
                 r = client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "Install", &path, err, "sa{sv}", source, 1,
                                 "ticket", "s", c->options->ticket);
         else
                 r = client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "Install", &path, err, "sa{sv}", source, 0);
         if (r < 0)
                 return r;
+        free(f->path);
         f->path = json_string_value(path) ? strdup(json_string_value(path)) : NULL;
         if (!f->path)
                 return rs_fail(err, PROTOCOL, "the service named no job");
-        (void) json_object_set_new(f->job, "Source", json_string(source));
+        f->local = is_local(source) ? source : NULL;
+        if (!f->local)
+                (void) json_object_set_new(f->job, "Source", json_string(source));
         return 0;
 }
 

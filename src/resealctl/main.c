@@ -4,7 +4,7 @@
  *
  *   user            the caller's; it has no rights of its own, the service asks polkit
  *   capabilities    none needed, none used
- *   descriptors     the system bus
+ *   descriptors     the system bus; a bundle and a ticket that the caller named, passed on unread
  *   hostile input   text that the service passes on (URLs, versions, reasons): escaped before it is printed
  *   can never       read keys, open devices, judge a release
  *
@@ -26,7 +26,8 @@ typedef struct Verb {
 
 static const Verb VERBS[] = {
         { "status", "", "what runs, what boots next, what is going on", 0, 0, verb_status },
-        { "install", "URL", "install a bundle and show its progress", 1, 1, verb_install },
+        { "install", "URL|FILE", "install a bundle and show its progress; FILE - is standard input", 1, 1, verb_install },
+        { "check", "URL", "say whether a bundle is newer than what this device has", 1, 1, verb_check },
         { "inspect", "URL", "show what a bundle is and whether this device takes it", 1, 1, verb_inspect },
         { "slots", "", "list the slots", 0, 0, verb_slots },
         { "mark", "good|bad|active [SLOT]", "mark a slot; SLOT is a name, booted or other", 1, 2, verb_mark },
@@ -45,7 +46,7 @@ static void usage(FILE *f) {
         fprintf(f, "\nOptions:\n"
                    "      --json              machine-readable output\n"
                    "      --no-wait           install: return when the job has been accepted\n"
-                   "      --ticket URL        install, inspect: where the ticket is, when not beside the bundle\n"
+                   "      --ticket URL|FILE   install, inspect: where the ticket is, when not beside the bundle\n"
                    "      --color WHEN        auto, always or never\n"
                    "  -h, --help              this text\n"
                    "      --version           version\n\n"

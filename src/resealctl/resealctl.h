@@ -84,6 +84,7 @@ int verb_jobs(Client *c, int argc, char **argv);
 int verb_status(Client *c, int argc, char **argv);
 int verb_slots(Client *c, int argc, char **argv);
 int verb_mark(Client *c, int argc, char **argv);
+int verb_check(Client *c, int argc, char **argv);
 int verb_inspect(Client *c, int argc, char **argv);
 int verb_keys(Client *c, int argc, char **argv);
 

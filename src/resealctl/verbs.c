@@ -274,6 +274,40 @@ int verb_inspect(Client *c, int argc, char **argv) {
         return EXIT_OK;
 }
 
+int verb_check(Client *c, int argc, char **argv) {
+        static const char *const WORDS[][2] = {
+                { "newer", "newer than what this device has accepted" },
+                { "same", "what this device has accepted already" },
+                { "older", "older than what this device has accepted" },
+                { "refused", "newer, but this device does not take it" },
+                { "unknown", "the writer cannot be asked what it has accepted" },
+        };
+        _cleanup_(json_decrefp) json_t *info = NULL;
+        RsError err = RS_ERROR_INIT;
+        const char *word = "?";
+        char size[32];
+        (void) argc;
+
+        if (client_call(c, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, "Check", &info, &err, "sa{sv}", argv[0], 0) < 0)
+                return fail(c, &err);
+        if (c->options->json) {
+                print_json(info);
+                return EXIT_OK;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(WORDS); i++)
+                if (strcmp(text_of(info, "verdict"), WORDS[i][0]) == 0)
+                        word = WORDS[i][1];
+        printf("%s%s%s  release %" PRIu64 ", %s: ", bold(c->options), text_of(info, "version"), plain(c->options),
+               number_of(info, "release"), format_bytes(number_of(info, "size"), size, sizeof(size)));
+        printf("%s", word);
+        if (number_of(info, "accepted") > 0)
+                printf(" (release %" PRIu64 ")", number_of(info, "accepted"));
+        if (text_of(info, "reason")[0] && strcmp(text_of(info, "verdict"), "newer") != 0)
+                printf(": %s: %s", text_of(info, "reason"), text_of(info, "text"));
+        printf("\n");
+        return EXIT_OK;
+}
+
 int verb_keys(Client *c, int argc, char **argv) {
         _cleanup_(json_decrefp) json_t *keys = NULL;
         RsError err = RS_ERROR_INIT;

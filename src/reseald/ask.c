@@ -19,7 +19,7 @@
 #define ASKS_MAX 32u                           /* each holds a view: 20 KiB */
 #define ASK_DEADLINE_USEC (60 * UINT64_C(1000000)) /* an installation may wait behind an inspection */
 
-typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT } AskKind;
+typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT, ASK_CHECK } AskKind;
 
 typedef struct Ask {
         Task task;
@@ -100,7 +100,8 @@ static int run_writer(Ask *a) {
 
 static void ask_run(Task *t) {
         Ask *a = (Ask *) t;
-        int r = a->kind == ASK_INSPECT ? job_inspect(&a->env, a->url, &a->inspection, &a->err) : run_writer(a);
+        bool head = a->kind == ASK_INSPECT || a->kind == ASK_CHECK;
+        int r = head ? job_inspect(&a->env, a->url, &a->inspection, &a->err) : run_writer(a);
 
         a->answered = r >= 0;
 }
@@ -114,7 +115,9 @@ static int reply(Ask *a) {
                 return sd_bus_reply_method_return(a->request, "s", a->name);
         int r = sd_bus_message_new_method_return(a->request, &m);
         if (r >= 0)
-                r = a->kind == ASK_SLOTS ? bus_append_slots(m, &a->view) : bus_append_inspection(m, &a->inspection);
+                r = a->kind == ASK_SLOTS     ? bus_append_slots(m, &a->view)
+                    : a->kind == ASK_INSPECT ? bus_append_inspection(m, &a->inspection)
+                                             : bus_append_check(m, &a->inspection);
         if (r >= 0)
                 r = sd_bus_send(NULL, m, NULL);
         return r;
@@ -128,7 +131,7 @@ static void ask_done(Task *t) {
                 m->view = a->view;
                 bus_manager_changed(m);
         }
-        if (!a->answered && a->err.reason == RS_REASON_CANCELLED && m->job) {
+        if (!a->answered && a->err.reason == RS_REASON_CANCELLED && job_is_at_work(m)) {
                 a->err = RS_ERROR_INIT;
                 (void) rs_fail(&a->err, BUSY, "an installation has begun");
         }
@@ -150,8 +153,8 @@ static void ask_done(Task *t) {
 static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text) {
         RsError err = RS_ERROR_INIT;
 
-        if (m->job || m->stopping || worker_load(m->worker) >= ASKS_MAX) {
-                (void) rs_fail(&err, BUSY, "%s", m->job ? "an installation is running" : "too many requests at a time");
+        if (job_is_at_work(m) || m->stopping || worker_load(m->worker) >= ASKS_MAX) {
+                (void) rs_fail(&err, BUSY, "%s", job_is_at_work(m) ? "an installation is running" : "too many requests at a time");
                 return request ? bus_reply_error(request, &err) : 0;
         }
         Ask *a = calloc(1, sizeof(*a));
@@ -167,7 +170,7 @@ static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t wh
         a->env.https.max_retries = 1;
         if (kind == ASK_MARK)
                 (void) snprintf(a->slot, sizeof(a->slot), "%s", text);
-        if (kind == ASK_INSPECT)
+        if (kind == ASK_INSPECT || kind == ASK_CHECK)
                 (void) snprintf(a->url, sizeof(a->url), "%s", text);
         worker_submit(m->worker, &a->task);
         return 1;
@@ -183,4 +186,8 @@ int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slo
 
 int ask_inspect(Manager *m, sd_bus_message *request, const char *url) {
         return submit(m, request, ASK_INSPECT, 0, url);
+}
+
+int ask_check(Manager *m, sd_bus_message *request, const char *url) {
+        return submit(m, request, ASK_CHECK, 0, url);
 }

@@ -127,3 +127,27 @@ int bus_append_inspection(sd_bus_message *reply, const JobInspection *i) {
                 return r;
         return sd_bus_message_close_container(reply);
 }
+
+/* One word for a timer or a person: is there something to install? */
+static const char *verdict_of(const JobInspection *i) {
+        if (!i->asked)
+                return "unknown";
+        if (i->manifest->release < i->accepted)
+                return "older";
+        if (i->manifest->release == i->accepted)
+                return "same";
+        return i->verdict.reason == RS_REASON_NONE ? "newer" : "refused";
+}
+
+int bus_append_check(sd_bus_message *reply, const JobInspection *i) {
+        const char *reason = i->verdict.reason == RS_REASON_NONE ? "" : rs_reason_name(i->verdict.reason);
+        int r = sd_bus_message_open_container(reply, 'a', "{sv}");
+
+        if (r < 0 || (r = add(reply, "verdict", "s", verdict_of(i))) < 0 ||
+            (r = add(reply, "release", "t", i->manifest->release)) < 0 ||
+            (r = add(reply, "version", "s", i->manifest->version)) < 0 || (r = add(reply, "size", "t", i->size)) < 0 ||
+            (r = add(reply, "accepted", "t", i->accepted)) < 0 || (r = add(reply, "reason", "s", reason)) < 0 ||
+            (r = add(reply, "text", "s", i->verdict.text)) < 0)
+                return r;
+        return sd_bus_message_close_container(reply);
+}

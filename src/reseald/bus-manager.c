@@ -14,6 +14,7 @@
 #include <reseal/base/text.h>
 
 #include "manager.h"
+#include "order.h"
 
 #define FRESH_USEC 1000000u
 
@@ -28,88 +29,89 @@ static int refuse(sd_bus_message *request, RsError *err) {
 
 /* -- methods ------------------------------------------------------------------------------------- */
 
-/* Options a{sv}: "ticket" s and nothing else; each at most once. */
-static int read_options(Manager *m, sd_bus_message *request, const char **ret_ticket, RsError *err) {
-        *ret_ticket = "";
-        int r = sd_bus_message_enter_container(request, 'a', "{sv}");
-        while (r >= 0 && (r = sd_bus_message_enter_container(request, 'e', "sv")) > 0) {
-                const char *key;
-                r = sd_bus_message_read(request, "s", &key);
-                if (r < 0)
-                        break;
-                if (strcmp(key, "ticket") != 0 || (*ret_ticket)[0])
-                        return rs_fail(err, INVALID, "unknown or repeated option %.40s", key);
-                r = sd_bus_message_read(request, "v", "s", ret_ticket);
-                if (r < 0)
-                        return rs_fail(err, INVALID, "option ticket is a string");
-                r = https_check_url(&m->config.https, *ret_ticket, err);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_exit_container(request);
-        }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(request);
-        return r < 0 ? rs_fail(err, INVALID, "options cannot be read") : 0;
-}
-
-static int read_source(Manager *m, sd_bus_message *request, const char **ret_url, const char **ret_ticket,
-                       RsError *err) {
-        if (sd_bus_message_rewind(request, true) < 0 || sd_bus_message_read(request, "s", ret_url) < 0)
-                return rs_fail(err, INVALID, "source is a string");
-        int r = https_check_url(&m->config.https, *ret_url, err);
-        if (r < 0)
-                return r;
-        return read_options(m, request, ret_ticket, err);
-}
-
-static int install_granted(Manager *m, sd_bus_message *request) {
-        const char *url, *ticket;
-        char path[64];
+/* The job's path, or why there is none. */
+static int start(Manager *m, sd_bus_message *request, const JobRequest *order) {
         RsError err = RS_ERROR_INIT;
+        char path[64];
         Job *j;
 
-        if (read_source(m, request, &url, &ticket, &err) < 0 ||
-            job_start(m, url, ticket, sd_bus_message_get_sender(request), NULL, &j, &err) < 0)
+        if (job_start(m, order, &j, &err) < 0)
                 return bus_reply_error(request, &err);
         (void) snprintf(path, sizeof(path), RS_BUS_PATH_JOB_PREFIX "%u", j->id);
         return sd_bus_reply_method_return(request, "o", path);
 }
 
-static int method_install(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
-        Manager *m = userdata;
-        const char *url, *ticket;
+static int install_granted(Manager *m, sd_bus_message *request) {
         RsError err = RS_ERROR_INIT;
+        JobRequest order;
 
-        (void) unused;
-        if (read_source(m, request, &url, &ticket, &err) < 0)
-                return refuse(request, &err);
-        return access_check(m, request, "org.reseal1.install", install_granted);
+        if (order_read_url(m, request, &order, &err) < 0)
+                return bus_reply_error(request, &err);
+        return start(m, request, &order);
+}
+
+static int install_fd_granted(Manager *m, sd_bus_message *request) {
+        RsError err = RS_ERROR_INIT;
+        JobRequest order;
+
+        if (order_read_fd(m, request, &order, &err) < 0)
+                return bus_reply_error(request, &err);
+        return start(m, request, &order);
 }
 
 static int inspect_granted(Manager *m, sd_bus_message *request) {
-        const char *url, *ticket;
         RsError err = RS_ERROR_INIT;
+        JobRequest order;
 
-        if (read_source(m, request, &url, &ticket, &err) < 0)
+        if (order_read_url(m, request, &order, &err) < 0)
                 return bus_reply_error(request, &err);
-        return ask_inspect(m, request, url);
+        return ask_inspect(m, request, order.url);
+}
+
+static int check_granted(Manager *m, sd_bus_message *request) {
+        RsError err = RS_ERROR_INIT;
+        JobRequest order;
+
+        if (order_read_url(m, request, &order, &err) < 0)
+                return bus_reply_error(request, &err);
+        return ask_check(m, request, order.url);
+}
+
+/* First half of the four: what is wrong with the arguments is said before anybody is asked for a password. */
+static int check_order(Manager *m, sd_bus_message *request, bool by_fd, const char *action, AccessGranted granted) {
+        RsError err = RS_ERROR_INIT;
+        JobRequest order;
+
+        int r = by_fd ? order_read_fd(m, request, &order, &err) : order_read_url(m, request, &order, &err);
+        if (r < 0)
+                return refuse(request, &err);
+        return access_check(m, request, action, granted);
+}
+
+static int method_install(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        (void) unused;
+        return check_order(userdata, request, false, "org.reseal1.install", install_granted);
+}
+
+static int method_install_fd(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        (void) unused;
+        return check_order(userdata, request, true, "org.reseal1.install", install_fd_granted);
 }
 
 static int method_inspect(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
-        Manager *m = userdata;
-        const char *url, *ticket;
-        RsError err = RS_ERROR_INIT;
-
         (void) unused;
-        if (read_source(m, request, &url, &ticket, &err) < 0)
-                return refuse(request, &err);
-        return access_check(m, request, "org.reseal1.inspect", inspect_granted);
+        return check_order(userdata, request, false, "org.reseal1.inspect", inspect_granted);
+}
+
+static int method_check(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        (void) unused;
+        return check_order(userdata, request, false, "org.reseal1.inspect", check_granted);
 }
 
 static int method_list_slots(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
         Manager *m = userdata;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        bool busy = m->job || worker_load(m->worker) > 0;
+        bool busy = job_is_at_work(m) || worker_load(m->worker) > 0;
 
         (void) unused;
         if (!m->view.known || (!busy && clock_boottime_usec() - m->view.when_usec > FRESH_USEC))
@@ -281,6 +283,10 @@ static const sd_bus_vtable VTABLE[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Install", SD_BUS_ARGS("s", source, "a{sv}", options), SD_BUS_RESULT("o", job),
                                 method_install, FREE),
+        SD_BUS_METHOD_WITH_ARGS("InstallFd", SD_BUS_ARGS("h", fd, "a{sv}", options), SD_BUS_RESULT("o", job),
+                                method_install_fd, FREE),
+        SD_BUS_METHOD_WITH_ARGS("Check", SD_BUS_ARGS("s", source, "a{sv}", options), SD_BUS_RESULT("a{sv}", info),
+                                method_check, FREE),
         SD_BUS_METHOD_WITH_ARGS("Inspect", SD_BUS_ARGS("s", source, "a{sv}", options), SD_BUS_RESULT("a{sv}", info),
                                 method_inspect, FREE),
         SD_BUS_METHOD_WITH_ARGS("ListSlots", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa{sv})", slots), method_list_slots, FREE),

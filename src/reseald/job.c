@@ -6,11 +6,15 @@
  * second and tells the bus what has changed, so the rate of signals is bounded whatever the worker does.  The
  * record is written by the worker: it may wait for the disk, the main loop may not.
  *
+ * A job from a descriptor cannot do that: after a restart it is there, under its number, and waits until the
+ * same bundle is given again; meanwhile the worker is free for questions, but no other installation begins.
+ *
  * When the daemon is told to stop, the job is interrupted in the same way as by Cancel, but its record stays:
  * it goes on at the next start.  After JOB_RESTARTS_MAX starts that brought no byte further a job is given
  * up: a bundle that kills this process must not do so for ever.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -25,11 +29,15 @@
 #define TICK_USEC 200000u
 #define SAVE_USEC (2u * 1000000u)
 #define JOB_RESTARTS_MAX 200u
+#define FD_PREFIX "file:" /* in record and Source: no address that could be fetched */
 
 static void job_free(Job *j) {
         j->tick = sd_event_source_disable_unref(j->tick);
         (void) pthread_mutex_destroy(&j->lock);
         closep(&j->cancel_fd);
+        closep(&j->bundle_fd);
+        closep(&j->ticket_fd);
+        free(j->ticket);
         free(j->url);
         free(j->source);
         free(j->ticket_url);
@@ -99,16 +107,28 @@ static void drop_record(Job *j) {
 static void job_task_run(Task *t) {
         Job *j = (Job *) t;
         JobEnv env = manager_job_env(j->manager, j->cancel_fd);
+        JobOrder order = {
+                .url = j->url,
+                .bundle_fd = j->bundle_fd,
+                .ticket_url = j->ticket_url,
+                .ticket_fd = j->ticket_fd,
+                .ticket = SPAN(j->ticket, j->ticket_size),
+        };
+        uint8_t begun_with[RS_DIGEST_SIZE];
         JobProgress last;
-
         eventfd_t unused;
+
+        if (!j->url && j->progress.has_bundle) { /* the record's: a descriptor may bring anything */
+                memcpy(begun_with, j->progress.bundle_id, sizeof(begun_with));
+                order.bundle_id = begun_with;
+        }
 
         /* Whoever inspected was told to stop (job_start); nobody queues behind a job. */
         if (j->manager->ask_cancel_fd >= 0)
                 (void) eventfd_read(j->manager->ask_cancel_fd, &unused);
         save_record(j, &j->progress);
         j->ran = true;
-        if (job_run(&env, j->url, j->ticket_url, on_progress, j, &last, &j->failure) < 0 &&
+        if (job_run(&env, &order, on_progress, j, &last, &j->failure) < 0 &&
             j->failure.reason == RS_REASON_NONE)
                 (void) rs_fail(&j->failure, INTERNAL, "the job failed without a reason");
         (void) pthread_mutex_lock(&j->lock);
@@ -203,73 +223,175 @@ static void job_task_done(Task *t) {
                 (void) ask_slots(m, NULL);
 }
 
-static int job_new(Manager *m, const char *url, const char *ticket_url, const char *owner, Job **ret, RsError *err) {
+static int copy_text(const char *text, char **ret) {
+        *ret = text ? strdup(text) : NULL;
+        return text && !*ret ? -ENOMEM : 0;
+}
+
+static int copy_fd(int fd, int *ret) {
+        *ret = fd < 0 ? -EBADF : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        return fd >= 0 && *ret < 0 ? -errno : 0;
+}
+
+/* What a descriptor's job needs; the one that waits gets it later. */
+static int job_take(Job *j, const JobRequest *q, RsError *err) {
+        free(j->ticket);
+        j->ticket = NULL;
+        j->ticket_size = 0;
+        if (q->ticket.size) {
+                j->ticket = malloc(q->ticket.size);
+                if (!j->ticket)
+                        return rs_fail_oom(err);
+                memcpy(j->ticket, q->ticket.data, q->ticket.size);
+                j->ticket_size = q->ticket.size;
+        }
+        free(j->ticket_url);
+        free(j->owner);
+        j->ticket_url = j->owner = NULL;
+        if (copy_fd(q->bundle_fd, &j->bundle_fd) < 0 || copy_fd(q->ticket_fd, &j->ticket_fd) < 0)
+                return rs_fail_errno(err, errno, "descriptor");
+        if (copy_text(q->ticket_url ? q->ticket_url : "", &j->ticket_url) < 0 || copy_text(q->owner, &j->owner) < 0)
+                return rs_fail_oom(err);
+        return 0;
+}
+
+static int job_new(Manager *m, const JobRequest *q, Job **ret, RsError *err) {
         Job *j = calloc(1, sizeof(*j));
+        int r;
 
         if (!j)
                 return rs_fail_oom(err);
         (void) pthread_mutex_init(&j->lock, NULL);
+        j->bundle_fd = j->ticket_fd = -EBADF;
         j->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         j->manager = m;
         j->task = (Task){ .run = job_task_run, .done = job_task_done };
-        j->url = strdup(url);
-        j->source = strndup(url, strcspn(url, "?"));
-        j->ticket_url = strdup(ticket_url);
-        j->owner = owner ? strdup(owner) : NULL;
-        if (j->cancel_fd < 0 || !j->url || !j->source || !j->ticket_url || (owner && !j->owner)) {
+        if (q->url) {
+                j->url = strdup(q->url);
+                j->source = strndup(q->url, strcspn(q->url, "?"));
+        } else if (asprintf(&j->source, FD_PREFIX "%s", q->name ? q->name : "") < 0)
+                j->source = NULL;
+        if (j->cancel_fd < 0 || !j->source || (q->url && !j->url))
+                r = rs_fail_oom(err);
+        else
+                r = job_take(j, q, err);
+        if (r >= 0) {
+                r = sd_event_add_time_relative(m->event, &j->tick, CLOCK_BOOTTIME, TICK_USEC, 0, on_tick, j);
+                if (r < 0)
+                        r = rs_fail(err, INTERNAL, "timer: %s", strerror(-r));
+        }
+        if (r < 0) {
                 job_free(j);
-                return rs_fail_oom(err);
+                return r;
         }
         *ret = j;
         return 0;
 }
 
-int job_start(Manager *m, const char *url, const char *ticket_url, const char *owner, const JobRecord *resumed,
-              Job **ret, RsError *err) {
-        Job *j;
+static void submit(Job *j) {
+        Manager *m = j->manager;
 
-        if (m->job)
-                return rs_fail(err, BUSY, "job %u is running", m->job->id);
-        if (m->stopping)
-                return rs_fail(err, BUSY, "the service is stopping");
-        if (resumed && resumed->restarts >= JOB_RESTARTS_MAX)
-                return rs_fail(err, STATE, "job %u was started %u times and came no further", resumed->id, resumed->restarts);
-        int r = job_new(m, url, ticket_url, owner, &j, err);
-        if (r < 0)
-                return r;
-        r = sd_event_add_time_relative(m->event, &j->tick, CLOCK_BOOTTIME, TICK_USEC, 0, on_tick, j);
-        if (r < 0) {
-                job_free(j);
-                return rs_fail(err, INTERNAL, "timer: %s", strerror(-r));
-        }
+        (void) eventfd_write(m->ask_cancel_fd, 1); /* an installation does not wait for inspections */
+        worker_submit(m->worker, &j->task);
+}
 
-        if (resumed) {
-                j->record = *resumed;
-                j->record.restarts++;
-                j->id = resumed->id;
-                j->progress.has_bundle = resumed->has_bundle;
-                memcpy(j->progress.bundle_id, resumed->bundle_id, sizeof(j->progress.bundle_id));
-                j->progress.done_bytes = resumed->done_bytes;
-                j->progress.total_bytes = resumed->total_bytes;
-        } else {
-                j->id = m->last_id + 1;
-                j->record.id = j->id;
-                (void) snprintf(j->record.url, sizeof(j->record.url), "%s", url);
-                (void) snprintf(j->record.ticket_url, sizeof(j->record.ticket_url), "%s", ticket_url);
-        }
+static void announce(Job *j, JournalMessage message, const char *text) {
+        Manager *m = j->manager;
+
         if (j->id > m->last_id)
                 m->last_id = j->id;
         j->shown = j->progress;
         m->job = j;
-        journal_send(resumed ? JOURNAL_JOB_RESUMED : JOURNAL_JOB_STARTED,
-                     &(JournalFields){ .job = j->id, .source = j->source },
-                     resumed ? "Job %u goes on: %s" : "Job %u: installing %s", j->id, j->source);
+        journal_send(message, &(JournalFields){ .job = j->id, .source = j->source }, "Job %u %s: %s", j->id, text,
+                     j->source);
         bus_job_new(j);
         bus_manager_changed(m);
-        (void) eventfd_write(m->ask_cancel_fd, 1); /* an installation does not wait for inspections */
-        worker_submit(m->worker, &j->task);
-        if (ret)
-                *ret = j;
+}
+
+bool job_is_at_work(const Manager *m) {
+        return m->job && !m->job->waiting;
+}
+
+/* The bundle the waiting job has begun with, perhaps: the head will show. */
+static int job_give(Job *j, const JobRequest *q, RsError *err) {
+        int r = job_take(j, q, err);
+
+        if (r < 0) {
+                closep(&j->bundle_fd);
+                closep(&j->ticket_fd);
+                j->bundle_fd = j->ticket_fd = -EBADF;
+                return r;
+        }
+        (void) snprintf(j->record.ticket_url, sizeof(j->record.ticket_url), "%s", j->ticket_url);
+        j->waiting = false;
+        j->progress.failure = RS_ERROR_INIT;
+        journal_send(JOURNAL_JOB_RESUMED, &(JournalFields){ .job = j->id, .source = j->source }, "Job %u goes on: %s",
+                     j->id, j->source);
+        show(j);
+        bus_manager_changed(j->manager);
+        submit(j);
+        return 0;
+}
+
+int job_start(Manager *m, const JobRequest *q, Job **ret, RsError *err) {
+        int r;
+        Job *j;
+
+        if (m->stopping)
+                return rs_fail(err, BUSY, "the service is stopping");
+        if (m->job && m->job->waiting && !q->url) {
+                j = m->job;
+                r = job_give(j, q, err);
+                if (r >= 0)
+                        *ret = j;
+                return r;
+        }
+        if (m->job)
+                return rs_fail(err, BUSY, m->job->waiting ? "job %u waits until its bundle is given again; cancel it first"
+                                                          : "job %u is running", m->job->id);
+        r = job_new(m, q, &j, err);
+        if (r < 0)
+                return r;
+        j->id = m->last_id + 1;
+        j->record.id = j->id;
+        (void) snprintf(j->record.url, sizeof(j->record.url), "%s", j->url ? j->url : j->source);
+        (void) snprintf(j->record.ticket_url, sizeof(j->record.ticket_url), "%s", j->ticket_url);
+        announce(j, JOURNAL_JOB_STARTED, "installs");
+        submit(j);
+        *ret = j;
+        return 0;
+}
+
+int job_resume(Manager *m, const JobRecord *record, RsError *err) {
+        bool by_fd = strncmp(record->url, FD_PREFIX, strlen(FD_PREFIX)) == 0;
+        JobRequest q = JOB_REQUEST_INIT;
+        Job *j;
+
+        if (record->restarts >= JOB_RESTARTS_MAX)
+                return rs_fail(err, STATE, "job %u was started %u times and came no further", record->id, record->restarts);
+        if (by_fd)
+                q.name = record->url + strlen(FD_PREFIX);
+        else
+                q.url = record->url;
+        q.ticket_url = record->ticket_url;
+        int r = job_new(m, &q, &j, err);
+        if (r < 0)
+                return r;
+        j->record = *record;
+        j->record.restarts++;
+        j->id = record->id;
+        j->progress.has_bundle = record->has_bundle;
+        memcpy(j->progress.bundle_id, record->bundle_id, sizeof(j->progress.bundle_id));
+        j->progress.done_bytes = record->done_bytes;
+        j->progress.total_bytes = record->total_bytes;
+        if (by_fd) {
+                j->waiting = true;
+                (void) rs_fail(&j->progress.failure, STATE, "waits until the same bundle is given again");
+                announce(j, JOURNAL_JOB_WAITS, "waits until its bundle is given again");
+                return 0;
+        }
+        announce(j, JOURNAL_JOB_RESUMED, "goes on");
+        submit(j);
         return 0;
 }
 
@@ -277,4 +399,12 @@ void job_cancel(Job *j, bool by_caller) {
         if (by_caller)
                 j->cancelled = true;
         (void) eventfd_write(j->cancel_fd, 1); /* stays readable: every wait of the job ends */
+        if (!j->waiting)
+                return;
+        /* Nobody is at work on it: it ends here. */
+        j->progress.state = JOB_STATE_CANCELLED;
+        j->progress.failure = RS_ERROR_INIT;
+        (void) rs_fail(&j->progress.failure, CANCELLED, "while it waited for its bundle");
+        j->failure = j->progress.failure;
+        job_task_done(&j->task);
 }

@@ -112,7 +112,7 @@ static void resume(Manager *m) {
         int r = record_load(m->state_dir_fd, &record, &err);
         (void) ask_slots(m, NULL);
         if (r == 1) {
-                if (job_start(m, record.url, record.ticket_url, NULL, &record, NULL, &err) >= 0)
+                if (job_resume(m, &record, &err) >= 0)
                         return;
                 journal_send(JOURNAL_JOB_FAILED, &(JournalFields){ .job = record.id, .error = &err },
                              "Job %u is given up: %s", record.id, err.text);
@@ -201,7 +201,7 @@ bool reason_is_verdict(RsReason reason) {
 const char *manager_state(const Manager *m) {
         const View *v = &m->view;
 
-        if (m->job)
+        if (job_is_at_work(m))
                 return m->job->shown.state == JOB_STATE_FINISH ? "CANDIDATE" : "WRITING";
         if (m->last_reason != RS_REASON_NONE)
                 return reason_is_verdict(m->last_reason) ? "REJECTED" : "FAILED";

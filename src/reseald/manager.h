@@ -38,8 +38,12 @@ typedef struct Job {
         Task task;
         Manager *manager;
         uint32_t id;
-        char *url, *ticket_url;
+        char *url, *ticket_url;      /* url NULL: from bundle_fd */
         char *source;                /* what of the url is shown: a query may hold a credential */
+        int bundle_fd, ticket_fd;    /* -EBADF: none */
+        uint8_t *ticket;
+        size_t ticket_size;
+        bool waiting;                /* after a restart, until its bundle is given again; not on the worker */
         char *owner;                 /* unique bus name of who asked; NULL after a restart */
         int cancel_fd;
         bool cancelled;              /* by a caller, as opposed to the end of the daemon */
@@ -87,15 +91,30 @@ const char *manager_state(const Manager *m);       /* PSA word */
 /* A failure that the job's bundle deserves, as opposed to one of network or machine. */
 bool reason_is_verdict(RsReason reason);
 
-/* job.c: BUSY while another runs. */
-int job_start(Manager *m, const char *url, const char *ticket_url, const char *owner, const JobRecord *resumed,
-              Job **ret, RsError *err);
+/* Who asks for what.  All borrowed; job_start copies and duplicates. */
+typedef struct JobRequest {
+        const char *url;             /* NULL: bundle_fd */
+        int bundle_fd;
+        const char *name;            /* shown for a descriptor; NULL: none */
+        const char *ticket_url;
+        int ticket_fd;
+        Span ticket;
+        const char *owner;
+} JobRequest;
+#define JOB_REQUEST_INIT ((JobRequest){ .bundle_fd = -EBADF, .ticket_fd = -EBADF })
+
+/* job.c: BUSY while another runs.  A descriptor goes to the job that waits for one, if there is such a job. */
+int job_start(Manager *m, const JobRequest *request, Job **ret, RsError *err);
+/* As the record says; one that began with a descriptor waits for it. */
+int job_resume(Manager *m, const JobRecord *record, RsError *err);
+bool job_is_at_work(const Manager *m); /* an installation has the worker */
 void job_cancel(Job *j, bool by_caller);
 
 /* ask.c: questions to the writer and to sources, answered on the worker; the request is replied to when done. */
 int ask_slots(Manager *m, sd_bus_message *request /* NULL: only refresh the view */);
 int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot);
 int ask_inspect(Manager *m, sd_bus_message *request, const char *url);
+int ask_check(Manager *m, sd_bus_message *request, const char *url);
 
 /* bus-manager.c and bus-job.c */
 int bus_manager_add(Manager *m, RsError *err);
@@ -107,6 +126,7 @@ void bus_job_removed(Job *j, const char *result);
 int bus_reply_error(sd_bus_message *request, const RsError *err);
 int bus_append_slots(sd_bus_message *reply, const View *v);
 int bus_append_inspection(sd_bus_message *reply, const JobInspection *i);
+int bus_append_check(sd_bus_message *reply, const JobInspection *i);
 
 /* bus-access.c: calls fn when the sender may do the action, else answers the request itself. */
 typedef int (*AccessGranted)(Manager *m, sd_bus_message *request);

@@ -23,6 +23,7 @@ typedef struct SourceKind {
 struct Source {
         const SourceKind *kind;
         uint64_t size;
+        bool forward_only;      /* what was read is gone, but for the prefix */
         uint8_t *prefix;        /* the first bytes of the file, kept for source_read */
         size_t prefix_size;
         char description[160];

@@ -7,6 +7,7 @@
  * cost one request. Every range is held against the size of the file before a kind sees it, in 64 bits and
  * without a sum that could wrap.
  */
+#include <assert.h>
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
@@ -23,6 +24,18 @@ Source *source_close(Source *s) {
 
 uint64_t source_size(const Source *s) {
         return s->size;
+}
+
+int source_declare_size(Source *s, uint64_t size, RsError *err) {
+        assert(s->size == SOURCE_SIZE_UNKNOWN);
+        if (size < s->prefix_size)
+                return rs_fail(err, FORMAT, "the header says %llu bytes, there are more", (unsigned long long) size);
+        s->size = size;
+        return 0;
+}
+
+bool source_forward_only(const Source *s) {
+        return s->forward_only;
 }
 
 const char *source_validator(const Source *s) {

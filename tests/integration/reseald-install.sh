@@ -73,6 +73,18 @@ expect 'the state is STAGED' 's "STAGED"' \
 [ ! -e "$work/dev/state/job" ] && ok || bad 'the record stays after the end'
 expect 'the slot is a LUKS2 volume with our token' '*reseal*' "$(cryptsetup luksDump "$work/dev/slot-b" 2>&1 | grep -A1 Tokens)"
 
+# -- is there something newer? -----------------------------------------------------------------------------------------
+
+expect 'release 2 is newer' '*1.2*release 2*newer than*(release 1)*' "$(ctl check "$url/r2.rsb")"
+expect 'release 1 is there already' '*release 1*accepted already*' "$(ctl check "$url/r1.rsb")"
+expect 'as JSON too, with the size of the bundle' "*\"size\": $(stat -c %s "$work/r2.rsb"),*newer*" \
+    "$(ctl --json check "$url/r2.rsb" | tr '\n' ' ')"
+truncate -s 80M "$work/big"
+bundle other.rsb 9 "$work/big"
+expect 'a release that does not fit is refused' '*newer, but this device does not take it*Size*' "$(ctl check "$url/other.rsb")"
+rm -r "$work/www/tickets/$("$build/src/bundle/reseal-bundle" info "$work/other.rsb" | awk '$1 == "id" {print $2}')"
+refused_with 'what is not there cannot be checked' NotFound "$(ctl check "$url/nothing.rsb")"
+
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 refused_with 'what is not there' NotFound "$(ctl install "$url/nothing.rsb")"
@@ -157,6 +169,83 @@ done
 echo "cancelled in:$moments"
 expect 'after all of that it is installed' '*Installed*' "$(ctl install "$url/r2.rsb")"
 expect 'and the running slot is untouched' "$before" "$(sha256sum <"$work/dev/slot-a")"
+
+# -- from a file or a pipe ---------------------------------------------------------------------------------------------
+
+give() { "$build/tests/integration/give" "$@" 2>&1 || true; }
+last_line() { tail -n 1 "$work/dev.log"; }
+bundle r3.rsb 3 "$work/image"
+id3=$("$build/src/bundle/reseal-bundle" info "$work/r3.rsb" | awk '$1 == "id" {print $2}')
+ticket3=$(cd "$work/www" && echo "tickets/$id3"/*.rst)
+refused_with 'an encrypted bundle from a file needs a ticket' 'Ticket: the bundle is encrypted' "$(ctl install "$work/r3.rsb")"
+refused_with 'the ticket of another bundle is no use here either' WrongBundle \
+    "$(ctl install --ticket "$work/www/$ticket2" "$work/r3.rsb")"
+refused_with 'a file that is no ticket is refused' 'ticket' "$(ctl install --ticket "$work/dev.conf" "$work/r3.rsb")"
+refused_with 'a file that is no bundle is refused' Format "$(ctl install --ticket "$work/www/$ticket3" "$work/image")"
+refused_with 'a file that is not there is the caller'"'"'s affair' 'No such file' "$(ctl install "$work/nothing.rsb")"
+expect 'a file is installed, its ticket beside it' '*Installed*' "$(ctl install --ticket "$work/www/$ticket3" "$work/r3.rsb")"
+grep -q "file:r3.rsb" "$work/dev.log" && ok || bad 'the name of the file is not logged'
+expect 'its ticket may come from the source' '*Installed*' "$(ctl install --ticket "$url/$ticket3" "$work/r3.rsb")"
+# shellcheck disable=SC2002 # a pipe it is
+expect 'a pipe is installed' '*Installed*' "$(cat "$work/r3.rsb" | ctl install --ticket "$work/www/$ticket3" -)"
+# shellcheck disable=SC2002
+refused_with 'a pipe cut short' Truncated "$(head -c 9M "$work/r3.rsb" | ctl install --ticket "$work/www/$ticket3" -)"
+expect 'the ticket may come as bytes' '/org/reseal1/job/*' "$(give "$work/r3.rsb" ticket ay "$work/www/$ticket3" name s by-bytes)"
+wait_idle && ok || bad 'it does not end'
+expect 'and it is installed' 'ORDER=B A' "$(grub-editenv "$work/dev/boot/grubenv" list | grep ORDER)"
+
+refused_with 'a directory is no bundle' InvalidArgument "$(give "$work")"
+refused_with 'a device is none' InvalidArgument "$(give /dev/zero)"
+refused_with 'what cannot be read is none' InvalidArgument "$(give "+$work/image")"
+refused_with 'an unknown option is refused' 'unknown or repeated option force' "$(give "$work/r3.rsb" force s yes)"
+refused_with 'two tickets are refused' 'unknown or repeated option ticket' \
+    "$(give "$work/r3.rsb" ticket h "$work/www/$ticket3" ticket ay "$work/www/$ticket3")"
+refused_with 'a ticket of another type is refused' 'option ticket is a string' "$(give "$work/r3.rsb" ticket u 5)"
+refused_with 'an oversized ticket is refused' TooMuch "$(give "$work/r3.rsb" ticket ay "$work/image")"
+refused_with 'a ticket over plain http is refused' Scheme "$(give "$work/r3.rsb" ticket s http://localhost/t)"
+refused_with 'a name that cannot be shown is refused' InvalidArgument "$(give "$work/r3.rsb" name s $'a\nb')"
+
+# A pipe in the middle of writing when the service is killed: the job is there again, waits, and goes on with the same bundle.
+slowly() { # slowly FILE: its first half, then nothing until $work/go is there
+    head -c "$(($(stat -c %s "$1") / 2))" "$1"
+    until [ -e "$work/go" ]; do sleep 0.05; done
+}
+bundle r4.rsb 4 "$work/image"
+id4=$("$build/src/bundle/reseal-bundle" info "$work/r4.rsb" | awk '$1 == "id" {print $2}')
+ticket4=$(cd "$work/www" && echo "tickets/$id4"/*.rst)
+interrupted() { # starts it, kills the service in the middle
+    rm -f "$work/go" "$work/job"
+    slowly "$work/r4.rsb" | ctl install --no-wait --ticket "$work/www/$ticket4" - >"$work/job" &
+    wait_state write && ok || bad 'it does not come to writing'
+    kill -KILL "$daemon"
+    wait "$daemon" 2>/dev/null || true
+    touch "$work/go"
+    job=$(cat "$work/job")
+    daemon_up dev
+}
+property() { busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.reseal1 "$job" org.reseal1.Job "$1" 2>&1 || true; }
+interrupted
+expect 'the job is there again' "a(os) 1 \"$job\" \"queued\"" "$(call ListJobs)"
+expect 'and says what it waits for' '*waits until the same bundle is given again*' "$(property Text)"
+refused_with 'nothing else is installed meanwhile' Busy "$(ctl install "$url/r3.rsb")"
+expect 'questions are answered meanwhile' '*release 3*' "$(ctl check "$url/r3.rsb")"
+expect 'the same bundle goes on as the same job' "$job" "$(give "$work/r4.rsb" ticket h "$work/www/$ticket4")"
+wait_idle && ok || bad 'it does not end'
+expect 'and it is installed' '*version 1.4 is installed*' "$(grep -o 'version 1.4 is installed' "$work/dev.log" || true)"
+interrupted
+refused_with 'another bundle is not what it waited for' 'State: this is not the bundle' \
+    "$(ctl install --ticket "$work/www/$ticket3" "$work/r3.rsb")"
+interrupted
+expect 'a waiting job is cancelled' '*being cancelled*' "$(ctl cancel)"
+expect 'and is gone' 'a(os) 0' "$(call ListJobs)"
+[ ! -e "$work/dev/state/job" ] && ok || bad 'its record stays'
+interrupted
+kill -TERM "$daemon"
+wait "$daemon" && ok || bad 'it does not stop well while a job waits'
+[ -e "$work/dev/state/job" ] && ok || bad 'a waiting job is forgotten'
+daemon_up dev
+expect 'it waits after that as well' "a(os) 1 \"$job\" \"queued\"" "$(call ListJobs)"
+expect 'what waits goes on when the file is given' '*Installed*' "$(ctl install --ticket "$work/www/$ticket4" "$work/r4.rsb")"
 
 # -- the TPM is away -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@
  * Trust:    source and bundle are hostile; what is acceptable the writer decides
  * Owns:     a JobEnv borrows all it names, which must outlive the call
  * Units:    bytes, microseconds
- * Errors:   those of https.h, flow.h, cms.h, ticket.h, tpm.h and whatever the writer answers
+ * Errors:   those of https.h, fd.h, flow.h, cms.h, ticket.h, tpm.h; STATE (not the bundle that was waited
+ *           for); whatever the writer answers
  * Context:  the worker thread; blocks, woken by the cancel descriptor in env->https
  * Programs: reseald
  */
@@ -16,6 +17,7 @@
 #include <reseal/job/machine.h>
 #include <reseal/job/record.h>
 #include <reseal/pki/path.h>
+#include <reseal/source/fd.h>
 #include <reseal/source/https.h>
 #include <reseal/tpm/key.h>
 
@@ -29,6 +31,18 @@ typedef struct JobEnv {
         uint64_t writer_retry_usec;             /* pause before a lost writer is asked again */
         unsigned writer_retries;                /* without a frame written in between */
 } JobEnv;
+
+/* What is to be installed, and from where its ticket comes.  Descriptors are borrowed and read once. */
+typedef struct JobOrder {
+        const char *url;                        /* NULL: from bundle_fd */
+        int bundle_fd;
+        const char *ticket_url;                 /* NULL or "": the usual place beside the bundle; an fd job has none */
+        int ticket_fd;                          /* -EBADF: none */
+        Span ticket;                            /* SPAN_NULL: none; goes before the other two */
+        const uint8_t *bundle_id;               /* STATE when it is another bundle; NULL: any */
+} JobOrder;
+
+#define JOB_ORDER_INIT ((JobOrder){ .bundle_fd = -EBADF, .ticket_fd = -EBADF })
 
 typedef struct JobProgress {
         JobState state;
@@ -48,14 +62,17 @@ typedef struct JobProgress {
 typedef void (*JobOnProgress)(void *userdata, const JobProgress *p);
 
 /* 0 = done, < 0 failed or cancelled; *ret_progress holds the last word in each case. */
-int job_run(const JobEnv *env, const char *url, const char *ticket_url, JobOnProgress fn, void *userdata,
-            JobProgress *ret_progress, RsError *err);
+int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *userdata, JobProgress *ret_progress,
+            RsError *err);
 
 typedef struct JobInspection {
         Manifest *manifest;
         bool encrypted;
         uint8_t bundle_id[RS_DIGEST_SIZE];
         SignerInfo signer;                      /* subject "" when there are no anchors to judge by */
+        uint64_t size;                          /* of the whole bundle */
+        bool asked;                             /* the writer told what it accepted last */
+        uint64_t accepted;                      /* release; 0 = nothing yet */
         RsError verdict;                        /* NONE = the writer would take it */
 } JobInspection;
 
