@@ -95,6 +95,11 @@ int json_fields_hex(JsonFields *f, const char *key, void *ret, size_t size, RsEr
         return 0;
 }
 
+bool json_name_character(char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+               c == '_' || c == '-';
+}
+
 int json_text_value(const JsonFields *f, const char *key, const json_t *value, bool (*is_allowed)(char c),
                     size_t max, char *ret, RsError *err) {
         const char *text;

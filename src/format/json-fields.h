@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * json-fields - one strict JSON object read field by field, shared by manifest and ticket.
+ * json-fields - one strict JSON object read field by field, shared by all that is signed as JSON.
  *
  * Spec:     docs/format-bundle.md section 3 (the JSON rules)
  * Trust:    input is hostile; every field is checked for type, length and range before it is copied
  * Owns:     JsonFields borrows the jansson object; json_fields_load hands out a reference (json_decref)
  * Units:    as the field says
- * Errors:   the reason given at the start (MANIFEST or TICKET); *ret untouched on failure
+ * Errors:   the reason given at the start (MANIFEST, TICKET or FORMAT); *ret untouched on failure
  * Context:  any thread, no I/O
  * Programs: all
  */
@@ -41,6 +41,8 @@ int json_fields_hex(JsonFields *f, const char *key, void *ret, size_t size, RsEr
 /* 1 to max bytes, each of which is_allowed; ret holds max + 1 bytes. */
 int json_fields_text(JsonFields *f, const char *key, bool (*is_allowed)(char c), size_t max, char *ret,
                      RsError *err);
+/* Letters, digits and ".-_": lines, boards, versions. */
+bool json_name_character(char c);
 /* The same rule for a bare value, such as an array element. */
 int json_text_value(const JsonFields *f, const char *key, const json_t *value, bool (*is_allowed)(char c),
                     size_t max, char *ret, RsError *err);

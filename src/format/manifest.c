@@ -58,11 +58,6 @@ Manifest *manifest_free(Manifest *m) {
         return NULL;
 }
 
-static bool is_name_character(char c) {
-        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
-               c == '_' || c == '-';
-}
-
 static bool is_class_character(char c) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
 }
@@ -79,7 +74,7 @@ static int parse_compatible(JsonFields *f, Manifest *m, RsError *err) {
         if (r < 0)
                 return r;
         for (size_t i = 0; i < json_array_size(array); i++) {
-                r = json_text_value(f, "compatible", json_array_get(array, i), is_name_character, RS_NAME_MAX,
+                r = json_text_value(f, "compatible", json_array_get(array, i), json_name_character, RS_NAME_MAX,
                                     m->compatible[i], err);
                 if (r < 0)
                         return r;
@@ -225,7 +220,7 @@ int manifest_parse(Span json, Manifest **ret, RsError *err) {
         r = parse_numbers(&f, m, err);
         if (r < 0)
                 return r;
-        r = json_fields_text(&f, "line", is_name_character, RS_NAME_MAX, m->line, err);
+        r = json_fields_text(&f, "line", json_name_character, RS_NAME_MAX, m->line, err);
         if (r < 0)
                 return r;
         r = parse_compatible(&f, m, err);

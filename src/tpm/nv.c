@@ -17,65 +17,42 @@
  */
 #include <string.h>
 
-#include <tss2/tss2_mu.h>
-
 #include <reseal/base/span.h>
-#include <reseal/crypto/digest.h>
 
 #include "nv.h"
+#include "policy-step.h"
 #include "tss-cleanup.h"
 
-static int extend(const uint8_t before[TPM_DIGEST_SIZE], const Encoder *with, uint8_t ret[TPM_DIGEST_SIZE],
-                  RsError *err) {
-        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
-
-        encoder_bytes(&e, before, TPM_DIGEST_SIZE);
-        encoder_bytes(&e, with->data, with->size);
-        if (encoder_finish(with) < 0 || encoder_finish(&e) < 0)
-                return rs_fail_oom(err);
-        return digest_sha256(encoder_view(&e), ret, err);
-}
-
-static const uint8_t policy_start[TPM_DIGEST_SIZE];
-
 int nv_policy_gate(uint8_t ret[TPM_DIGEST_SIZE], RsError *err) {
-        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
-        uint8_t name[TPM_NAME_SIZE], half[TPM_DIGEST_SIZE];
-        static const Encoder no_policy_ref = ENCODER_INIT;
+        uint8_t name[TPM_NAME_SIZE];
+        Policy p = { 0 };
         int r;
 
         r = nv_name(TPM_NV_GATE, false, name, err);
         if (r < 0)
                 return r;
-        encoder_u32(&e, TPM2_CC_PolicySecret);
-        encoder_bytes(&e, name, sizeof(name));
-        r = extend(policy_start, &e, half, err);
+        r = policy_secret(&p, SPAN_ARRAY(name), err);
         if (r < 0)
                 return r;
-        return extend(half, &no_policy_ref, ret,
-                      err); /* part 3, PolicyUpdate: a second round even when empty */
+        memcpy(ret, p.digest, TPM_DIGEST_SIZE);
+        return 0;
 }
 
 int nv_policy_floor(uint64_t floor_max, uint8_t ret[TPM_DIGEST_SIZE], RsError *err) {
-        _cleanup_(encoder_done) Encoder arguments = ENCODER_INIT, e = ENCODER_INIT;
-        uint8_t digest[TPM_DIGEST_SIZE], name[TPM_NAME_SIZE];
+        uint8_t name[TPM_NAME_SIZE], operand[8];
+        Policy p = { 0 };
         int r;
 
-        encoder_u64(&arguments, floor_max);
-        encoder_u16(&arguments, 0); /* offset */
-        encoder_u16(&arguments, TPM2_EO_UNSIGNED_LE);
-        if (encoder_finish(&arguments) < 0)
-                return rs_fail_oom(err);
-        r = digest_sha256(encoder_view(&arguments), digest, err);
-        if (r < 0)
-                return r;
+        for (unsigned i = 0; i < 8; i++)
+                operand[i] = (uint8_t) (floor_max >> (56 - 8 * i));
         r = nv_name(TPM_NV_FLOOR, true, name, err);
         if (r < 0)
                 return r;
-        encoder_u32(&e, TPM2_CC_PolicyNV);
-        encoder_bytes(&e, digest, sizeof(digest));
-        encoder_bytes(&e, name, sizeof(name));
-        return extend(policy_start, &e, ret, err);
+        r = policy_nv(&p, SPAN_ARRAY(operand), 0, TPM2_EO_UNSIGNED_LE, name, err);
+        if (r < 0)
+                return r;
+        memcpy(ret, p.digest, TPM_DIGEST_SIZE);
+        return 0;
 }
 
 static bool is_counter(TPM2_HANDLE index) {
@@ -113,18 +90,10 @@ static int full_public(TPM2_HANDLE index, bool written, TPM2B_NV_PUBLIC *ret, Rs
 
 int nv_name(TPM2_HANDLE index, bool written, uint8_t ret[TPM_NAME_SIZE], RsError *err) {
         TPM2B_NV_PUBLIC p;
-        uint8_t bytes[sizeof(TPM2B_NV_PUBLIC)];
-        size_t size = 0;
         int r;
 
         r = full_public(index, written, &p, err);
-        if (r < 0)
-                return r;
-        if (Tss2_MU_TPMS_NV_PUBLIC_Marshal(&p.nvPublic, bytes, sizeof(bytes), &size) != TSS2_RC_SUCCESS)
-                return rs_fail(err, INTERNAL, "public area of index 0x%x", index);
-        ret[0] = TPM2_ALG_SHA256 >> 8;
-        ret[1] = TPM2_ALG_SHA256 & 0xff;
-        return digest_sha256(SPAN(bytes, size), ret + 2, err);
+        return r < 0 ? r : policy_nv_name(&p, ret, err);
 }
 
 static int has_name(Tpm *t, ESYS_TR nv, TPM2_HANDLE index, bool written, bool *ret, RsError *err) {

@@ -24,6 +24,7 @@ typedef struct Statement {
 
 #define STATEMENT_VALID_MAX (30u * 24 * 3600)
 #define STATEMENT_CMS_MAX 8192u
+#define STATEMENT_JSON_MAX 1024u
 
 int statement_parse(Span json, Statement *ret, RsError *err);
 int statement_encode(const Statement *s, Encoder *e, RsError *err);

@@ -19,7 +19,9 @@
 #include <reseal/format/limits.h>
 
 #define TRUST_SET_CMS_MAX (128u << 10)
+#define TRUST_SET_JSON_MAX TRUST_SET_CMS_MAX
 #define TRUST_RECOVERY_KEYS 3u
+#define TRUST_ANCHORS_MAX 8u                    /* of one kind; a quorum is at most this */
 
 typedef struct TrustSet {
         char line[RS_NAME_MAX + 1];

@@ -22,8 +22,8 @@ struct evp_pkey_st;
 int cms_verify(Span der, const TrustAnchors *anchors, const PathRules *rules, size_t max_content,
                uint8_t **ret_content, size_t *ret_size, SignerInfo *ret_signer, RsError *err);
 /*
- * A content that several roots have signed: every signature present must be good and by a certificate that is byte for byte one
- * of `roots`; *ret_n gets the number of different ones.  Whether that is enough the caller decides.
+ * A content that several roots have signed: every signature present must be good and by a certificate that is byte for
+ * byte one of `roots`; *ret_n gets the number of different ones.  Whether that is enough the caller decides.
  */
 int cms_verify_quorum(Span der, const TrustAnchors *roots, size_t max_content, uint8_t **ret_content, size_t *ret_size,
                       uint32_t *ret_n, RsError *err);
@@ -34,7 +34,8 @@ int cms_peek(Span der, size_t max_content, uint8_t **ret_content, size_t *ret_si
 int cms_sign(Span content, struct x509_st *cert, struct evp_pkey_st *key, struct stack_st_X509 *extra,
              Encoder *ret_der, RsError *err);
 /* One more signer to a SignedData with attached content (der empty: content is signed anew by this one alone). */
-int cms_add_signer(Span der, Span content, struct x509_st *cert, struct evp_pkey_st *key, Encoder *ret_der, RsError *err);
+int cms_add_signer(Span der, Span content, struct x509_st *cert, struct evp_pkey_st *key, Encoder *ret_der,
+                   RsError *err);
 int cms_envelop(const Secret *content_key, struct stack_st_X509 *recipients, Encoder *ret_der, RsError *err);
 int cms_develop(Span der, struct x509_st *cert, struct evp_pkey_st *key, Secret **ret_content_key, RsError *err);
 

@@ -37,11 +37,12 @@ CrlSet *crl_set_free(CrlSet *s);
 RS_DEFINE_CLEANUP(CrlSet, crl_set_free)
 
 /*
- * The issuer is one of the anchors, or one of `intermediates` (may be NULL) whose own path to them is good.  Replaces the list
- * of the same issuer: a lower number is CRL_ROLLBACK, an equal one changes nothing (*ret_changed false).
+ * The issuer is one of the anchors, or one of `intermediates` (may be NULL) whose own path to them is good.  Replaces
+ * the list of the same issuer: a lower number is CRL_ROLLBACK, as is an equal one with other bytes; the same list once
+ * more changes nothing (*ret_changed false).
  */
-int crl_set_add(CrlSet *s, Span der, const TrustAnchors *anchors, struct stack_st_X509 *intermediates, bool *ret_changed,
-                CrlInfo *ret, RsError *err);
+int crl_set_add(CrlSet *s, Span der, const TrustAnchors *anchors, struct stack_st_X509 *intermediates,
+                bool *ret_changed, CrlInfo *ret, RsError *err);
 uint32_t crl_set_count(const CrlSet *s);
 void crl_set_info(const CrlSet *s, uint32_t i, CrlInfo *ret);
 Span crl_set_der(const CrlSet *s, uint32_t i); /* borrowed */

@@ -7,7 +7,7 @@
  * Trust:    believed only in a certificate whose path has been verified
  * Owns:     flat values
  * Units:    none
- * Errors:   CERTIFICATE (absent, twice, not critical, not strict DER)
+ * Errors:   CERTIFICATE (absent, twice, not critical, not strict DER, values outside their bounds)
  * Context:  any thread
  * Programs: reseal-writer, reseald, reseal-bundle
  */
@@ -18,6 +18,7 @@
 #include <reseal/format/limits.h>
 
 struct x509_st;
+struct X509_extension_st;
 
 typedef struct FirmwarePlace {
         char line[RS_NAME_MAX + 1];
@@ -27,4 +28,8 @@ typedef struct FirmwarePlace {
 } FirmwarePlace;
 
 int firmware_place_get(struct x509_st *cert, FirmwarePlace *ret, RsError *err);
+/* Before the certificate is signed; refused are a certificate that has a place and a place that get would refuse. */
 int firmware_place_set(struct x509_st *cert, const FirmwarePlace *place, RsError *err);
+/* Is there such an extension at all, of whatever form?  For path.c, which refuses it where it must not be. */
+bool firmware_place_present(const struct x509_st *cert);
+bool firmware_place_is(const struct X509_extension_st *extension);

@@ -22,6 +22,6 @@
 
 /* A TimeStampReq: imprint = SHA-256(nonce), nonce field = nonce's first 16 bytes, certReq. */
 int timestamp_query(const uint8_t nonce[32], Encoder *ret_der, RsError *err);
-/* rules->eku_oid is ignored.  The interval of rules judges the signer's certificate together with the time stated itself. */
+/* rules->eku_oid is ignored.  The interval of rules judges the signer's certificate together with the time stated. */
 int timestamp_verify(Span response_der, const uint8_t nonce[32], const TrustAnchors *anchors, const PathRules *rules,
                      uint64_t *ret_time, uint64_t *ret_accuracy, RsError *err);

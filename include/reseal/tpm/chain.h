@@ -13,11 +13,13 @@
  */
 #include <stdbool.h>
 
+#include <reseal/format/limits.h>
 #include <reseal/format/link.h>
 #include <reseal/tpm/tpm.h>
 
 #define TPM_NV_CHAIN 0x01400200u
-#define TPM_NV_AUTHPOL 0x01400201u
+#define TPM_NV_AUTHPOL 0x01400201u  /* what may write CHAIN */
+#define TPM_NV_RECOVERY 0x01400202u /* the three recovery keys, so that the branches can be computed on the device */
 
 typedef enum TpmLevel {
         TPM_LEVEL_L1 = 1, /* record guarded by the gate secret and the ACCEPT counter */
@@ -28,7 +30,7 @@ typedef enum TpmLevel {
 int tpm_level(Tpm *t, TpmLevel *ret, RsError *err);
 /* *ret_empty: defined and never written. */
 int tpm_chain_read(Tpm *t, bool *ret_empty, ChainRecord *ret, RsError *err);
-/* Writes the link's record under its signatures; a CHAIN that already holds it is left alone.  recovery: the trust set's keys. */
+/* Writes the link's record under its signatures; a CHAIN that already holds it is left alone. */
 int tpm_chain_apply(Tpm *t, const Link *link, RsError *err);
 
 /* Factory: platform hierarchy (platform_auth may be NULL: empty). Idempotent. */
