@@ -404,14 +404,14 @@ int writer_call_state(WriterClient *c, WriterState *ret, RsError *err) {
         return judge(c, writer_decode_state(answer.payload, ret, err), err);
 }
 
-int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsError *err) {
+int writer_call_offer(WriterClient *c, bool offline, Span manifest_cms, WriterOffer *ret, RsError *err) {
         _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
         Message answer;
         int r;
 
         if (manifest_cms.size == 0 || manifest_cms.size > RS_MANIFEST_CMS_MAX)
                 return rs_fail(err, MANIFEST, "signed manifest of %zu bytes", manifest_cms.size);
-        writer_encode_offer_request(&request, manifest_cms);
+        writer_encode_offer_request(&request, offline, manifest_cms);
         c->frame_error = RS_ERROR_INIT;
         r = call(c, WRITER_OFFER, &request, &answer, err);
         if (r < 0)

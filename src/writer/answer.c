@@ -58,7 +58,7 @@ static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
         a->failed = RS_ERROR_INIT;
         a->finished = false;
         a->ring = ring_free(a->ring);
-        r = install_offer(a->installer, SPAN(w->bytes, w->size), &offer, err);
+        r = install_offer(a->installer, SPAN(w->bytes, w->size), !w->offline, &offer, err);
         if (r < 0)
                 return r;
         w->tabled = install_tabled(a->installer);
@@ -71,7 +71,7 @@ static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
 }
 
 /* The seals come first: bytes that can still change or shrink are not read at all. */
-static int read_table(int fd, size_t size, uint8_t **ret, RsError *err) {
+static int read_sealed(int fd, size_t size, uint8_t **ret, RsError *err) {
         const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
         _cleanup_(freep) uint8_t *data = NULL;
         struct stat st;
@@ -79,11 +79,11 @@ static int read_table(int fd, size_t size, uint8_t **ret, RsError *err) {
 
         seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || (seals & wanted) != wanted)
-                return rs_fail(err, PROTOCOL, "TABLE: the descriptor is not a sealed memfd");
+                return rs_fail(err, PROTOCOL, "the descriptor is not a sealed memfd");
         if (fstat(fd, &st) < 0)
-                return rs_fail_errno(err, errno, "TABLE");
+                return rs_fail_errno(err, errno, "memfd");
         if (st.st_size < 0 || (uint64_t) st.st_size != size)
-                return rs_fail(err, PROTOCOL, "TABLE: %lld bytes, announced %zu", (long long) st.st_size, size);
+                return rs_fail(err, PROTOCOL, "memfd of %lld bytes, announced %zu", (long long) st.st_size, size);
         data = malloc(size);
         if (!data)
                 return rs_fail_oom(err);
@@ -100,7 +100,7 @@ static int writer_answer_table(Answerer *a, Work *w, RsError *err) {
         uint32_t next, n;
         int r;
 
-        r = read_table(w->fd, w->size, &bytes, err);
+        r = read_sealed(w->fd, w->size, &bytes, err);
         closep(&w->fd);
         w->fd = -EBADF;
         ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
@@ -114,6 +114,51 @@ static int writer_answer_table(Answerer *a, Work *w, RsError *err) {
         }
         w->tabled = install_tabled(a->installer);
         writer_encode_ranges(&w->answer, next, ranges, n);
+        return 0;
+}
+
+static int writer_answer_time(Answerer *a, Work *w, RsError *err) {
+        WriterTime time;
+        int r;
+
+        r = install_time(a->installer, &time, err);
+        if (r < 0)
+                return r;
+        writer_encode_time(&w->answer, &time);
+        return 0;
+}
+
+static int writer_answer_evidence(Answerer *a, Work *w, RsError *err) {
+        static const char *const words[] = { [WRITER_EVIDENCE_LINKS] = "links", [WRITER_EVIDENCE_CRLS] = "revocation lists",
+                                             [WRITER_EVIDENCE_TIME] = "time-stamp",
+                                             [WRITER_EVIDENCE_STATEMENT] = "freshness statement" };
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        bool changed;
+        int r;
+
+        r = read_sealed(w->fd, w->size, &bytes, err);
+        closep(&w->fd);
+        w->fd = -EBADF;
+        if (r == 0)
+                r = install_evidence(a->installer, w->evidence, SPAN(bytes, w->size), &changed, err);
+        if (r < 0)
+                return r;
+        if (changed && w->evidence != WRITER_EVIDENCE_LINKS)
+                journal_say(LOG_INFO, MESSAGE_WRITER_EVIDENCE, NULL, NULL, "%s accepted", words[w->evidence]);
+        writer_encode_evidence(&w->answer, changed);
+        return 0;
+}
+
+static int writer_answer_trust(Answerer *a, Work *w, RsError *err) {
+        _cleanup_(freep) WriterTrust *trust = calloc(1, sizeof(*trust));
+        int r;
+
+        if (!trust)
+                return rs_fail_oom(err);
+        r = install_trust(a->installer, trust, err);
+        if (r < 0)
+                return r;
+        writer_encode_trust(&w->answer, trust);
         return 0;
 }
 
@@ -206,7 +251,8 @@ static const AnswerEntry entries[] = {
         { WRITER_OFFER, writer_answer_offer, true },   { WRITER_TABLE, writer_answer_table, true },
         { WRITER_RING, writer_answer_ring, true },     { WRITER_FRAME, writer_answer_frame, false },
         { WRITER_FINISH, writer_answer_finish, false }, { WRITER_ABORT, writer_answer_abort, true },
-        { WRITER_MARK, writer_answer_mark, true },
+        { WRITER_MARK, writer_answer_mark, true },     { WRITER_TIME, writer_answer_time, true },
+        { WRITER_EVIDENCE, writer_answer_evidence, true }, { WRITER_TRUST, writer_answer_trust, true },
 };
 
 void writer_answer(Answerer *a, Work *w) {

@@ -27,6 +27,10 @@ static const TextKey text_keys[] = {
         { "device", "line", offsetof(WriterConfig, line), false },
         { "device", "compatible", offsetof(WriterConfig, compatible), false },
         { "trust", "firmware-root", offsetof(WriterConfig, firmware_root), true },
+        { "trust", "source-root", offsetof(WriterConfig, source_root), true },
+        { "trust", "time-root", offsetof(WriterConfig, time_root), true },
+        { "trust", "recovery", offsetof(WriterConfig, recovery), true },
+        { "trust", "set", offsetof(WriterConfig, trust_set), true },
         { "paths", "state", offsetof(WriterConfig, state_dir), true },
         { "paths", "booted", offsetof(WriterConfig, booted_path), true },
         { "server", "client-user", offsetof(WriterConfig, client_user), false },
@@ -44,14 +48,33 @@ static int set_text(WriterConfig *c, const TextKey *key, const char *value, RsEr
         return 1;
 }
 
+static int set_policy(WriterConfig *c, const char *key, const char *value, RsError *err) {
+        const struct {
+                const char *key;
+                bool *field;
+        } switches[] = {
+                { "require-encryption", &c->require_encryption },
+                { "require-time", &c->require_time },
+                { "require-crl", &c->require_crl },
+                { "allow-intermediate", &c->allow_intermediate },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(switches); i++)
+                if (strcmp(key, switches[i].key) == 0)
+                        return config_bool(value, switches[i].field, err) < 0 ? -EINVAL : 1;
+        if (strcmp(key, "crl-grace") == 0)
+                return config_seconds(value, 366u * 86400u, &c->crl_grace_usec, err) < 0 ? -EINVAL : 1;
+        return 0;
+}
+
 static int on_key(void *userdata, const char *section, const char *key, const char *value, RsError *err) {
         WriterConfig *c = userdata;
 
         for (size_t i = 0; i < ELEMENTSOF(text_keys); i++)
                 if (strcmp(section, text_keys[i].section) == 0 && strcmp(key, text_keys[i].key) == 0)
                         return set_text(c, &text_keys[i], value, err);
-        if (strcmp(section, "policy") == 0 && strcmp(key, "require-encryption") == 0)
-                return config_bool(value, &c->require_encryption, err) < 0 ? -EINVAL : 1;
+        if (strcmp(section, "policy") == 0)
+                return set_policy(c, key, value, err);
         if (strcmp(section, "server") == 0 && strcmp(key, "idle-exit") == 0)
                 return config_seconds(value, 86400, &c->idle_exit_usec, err) < 0 ? -EINVAL : 1;
         if (strcmp(section, "tpm") == 0)
@@ -106,6 +129,10 @@ void writer_config_done(WriterConfig *c) {
         free(c->line);
         free(c->compatible);
         free(c->firmware_root);
+        free(c->source_root);
+        free(c->time_root);
+        free(c->recovery);
+        free(c->trust_set);
         free(c->state_dir);
         free(c->booted_path);
         free(c->client_user);

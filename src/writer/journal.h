@@ -20,6 +20,7 @@
 #define MESSAGE_WRITER_REFUSED "3d34af36bc7041529908b10b8ccd99cc"
 #define MESSAGE_WRITER_VIOLATION "0679b0b39b3f4a5f92efb26d77a3931a"
 #define MESSAGE_WRITER_MARKED "3beb7931cb684739a2f9f5b9a47c1d93"
+#define MESSAGE_WRITER_EVIDENCE "c5d0b0a1f6a84d0f9f0f4e0a7a5c2d19"
 #define MESSAGE_WRITER_SANDBOX "21a507180e9a4800abe6b827a584c593"
 
 /* Prints to standard error as well when that is not the journal. */

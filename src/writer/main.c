@@ -45,7 +45,7 @@ typedef struct Options {
 
 typedef struct Manager {
         WriterConfig config;
-        TrustAnchors *anchors;
+        sd_id128_t boot_id;
         Secret *gate_auth;
         Tpm *tpm;
         Boot *boot;
@@ -138,13 +138,15 @@ static int read_srk_name(Manager *m, uint8_t ret[TPM_NAME_SIZE], RsError *err) {
 }
 
 static int open_device(Manager *m, RsError *err) {
+        _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
         uint8_t srk_name[TPM_NAME_SIZE];
         int r;
 
         r = open_state(m, err);
         if (r < 0)
                 return r;
-        r = anchors_load(m->config.firmware_root, &m->anchors, err);
+        /* Only looked at, so that a wrong file shows at the start; the worker loads what holds then. */
+        r = anchors_load(m->config.firmware_root, &anchors, err);
         if (r < 0)
                 return r;
         r = file_read_secret(m->state_fd, RS_FILE_GATE_AUTH, 64, &m->gate_auth, err);
@@ -155,6 +157,9 @@ static int open_device(Manager *m, RsError *err) {
         r = read_srk_name(m, srk_name, err);
         if (r < 0)
                 return r;
+        r = sd_id128_get_boot(&m->boot_id); /* /proc is out of reach later */
+        if (r < 0)
+                return rs_fail_errno(err, -r, "boot id");
         r = tpm_new(&m->config.tpm, srk_name, &m->tpm, err);
         if (r < 0)
                 return r;
@@ -162,7 +167,7 @@ static int open_device(Manager *m, RsError *err) {
 }
 
 static int start_worker(Manager *m, RsError *err) {
-        const InstallDevice device = {
+        InstallDevice device = {
                 .state_dir = m->config.state_dir,
                 .state_fd = m->state_fd,
                 .booted_path = m->config.booted_path,
@@ -170,12 +175,28 @@ static int start_worker(Manager *m, RsError *err) {
                 .boot = m->boot,
                 .tpm = m->tpm,
                 .gate_auth = m->gate_auth,
-                .firmware_root = m->anchors,
+                .trust = {
+                        .firmware_root = m->config.firmware_root,
+                        .source_root = m->config.source_root,
+                        .time_root = m->config.time_root,
+                        .recovery = m->config.recovery,
+                        .set_path = m->config.trust_set,
+                        .state_fd = m->state_fd,
+                        .line = m->config.line,
+                },
+                .build_time = RS_BUILD_TIME,
                 .line = m->config.line,
                 .compatible = m->config.compatible,
                 .require_encryption = m->config.require_encryption,
+                .policy = {
+                        .require_time = m->config.require_time,
+                        .require_crl = m->config.require_crl,
+                        .allow_intermediate = m->config.allow_intermediate,
+                        .crl_grace_sec = m->config.crl_grace_usec / 1000000,
+                },
         };
 
+        memcpy(device.boot_id, m->boot_id.bytes, sizeof(device.boot_id));
         m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (m->wake_fd < 0)
                 return rs_fail_errno(err, errno, "eventfd");
@@ -277,7 +298,6 @@ static void stop(Manager *m) {
         (void) boot_close(m->boot);
         (void) tpm_free(m->tpm);
         (void) secret_free(m->gate_auth);
-        (void) anchors_free(m->anchors);
         closep(&m->listen_fd);
         closep(&m->wake_fd);
         closep(&m->state_fd);

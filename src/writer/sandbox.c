@@ -101,6 +101,19 @@ static int allow_boot(int ruleset, const BootConfig *boot, RsError *err) {
         return r;
 }
 
+/* Read anew whenever the trust set changes.  The directory of a set need not have one yet. */
+static int allow_trust(int ruleset, const WriterConfig *c, RsError *err) {
+        const char *const anchors[] = { c->firmware_root, c->source_root, c->time_root, c->recovery };
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(anchors); i++)
+                if (anchors[i])
+                        r = allow(ruleset, anchors[i], LANDLOCK_ACCESS_FS_READ_FILE, err);
+        if (r == 0 && c->trust_set)
+                r = allow_parent(ruleset, c->trust_set, FS_READ, err);
+        return r;
+}
+
 static int allow_all(int ruleset, const WriterConfig *c, RsError *err) {
         static const char *const readable[] = { "/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev/random",
                                                 "/dev/urandom", "/dev/null" };
@@ -116,6 +129,8 @@ static int allow_all(int ruleset, const WriterConfig *c, RsError *err) {
                 r = allow_parent(ruleset, c->booted_path, FS_READ, err);
         if (r == 0)
                 r = allow_boot(ruleset, &c->boot, err);
+        if (r == 0)
+                r = allow_trust(ruleset, c, err);
         if (r == 0)
                 r = allow_parent(ruleset, c->boot.good_path, FS_CHANGE, err);
         if (r == 0 && c->tpm.tcti && strncmp(c->tpm.tcti, "device:", 7) == 0)

@@ -170,7 +170,7 @@ static int decode_offer(const Message *m, Work *w, RsError *err) {
         Span cms;
         int r;
 
-        r = writer_decode_offer_request(m->payload, &cms, err);
+        r = writer_decode_offer_request(m->payload, &w->offline, &cms, err);
         if (r < 0)
                 return r;
         w->bytes = malloc(cms.size);
@@ -192,8 +192,21 @@ static int decode_table(const Message *m, Work *w, RsError *err) {
         return 0;
 }
 
+static int decode_evidence(const Message *m, Work *w, RsError *err) {
+        uint32_t size;
+        int r;
+
+        r = writer_decode_evidence_request(m->payload, &w->evidence, &size, err);
+        if (r < 0)
+                return r;
+        w->size = size;
+        return 0;
+}
+
 static int decode_request(const Message *m, Work *w, RsError *err) {
         switch (m->type) {
+        case WRITER_EVIDENCE:
+                return decode_evidence(m, w, err);
         case WRITER_OFFER:
                 return decode_offer(m, w, err);
         case WRITER_TABLE:
@@ -253,7 +266,7 @@ static int on_request(Client *c, const Message *m, RsError *err) {
                 if (w->holder)
                         worker_cancel(c->server->spec.worker);
         }
-        w->fd = m->type == WRITER_TABLE ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
+        w->fd = m->type == WRITER_TABLE || m->type == WRITER_EVIDENCE ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
         worker_post(c->server->spec.worker, TAKE_PTR(w));
         return 0;
 }

@@ -29,7 +29,9 @@ typedef struct Work {
         /* request */
         uint8_t *bytes;          /* OFFER: the signed manifest, owned */
         size_t size;
-        int fd;                  /* TABLE: as received; RING: of the answer; owned */
+        int fd;                  /* TABLE, EVIDENCE: as received; RING: of the answer; owned */
+        bool offline;            /* OFFER: from a medium that cannot prove what the latest is */
+        WriterEvidence evidence;
         uint32_t image;
         WriterFrame frame;
         WriterMark mark;

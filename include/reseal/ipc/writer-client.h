@@ -36,7 +36,7 @@ int writer_call_state(WriterClient *c, WriterState *ret, RsError *err);
 int writer_call_time(WriterClient *c, WriterTime *ret, RsError *err);
 int writer_call_evidence(WriterClient *c, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
 int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err);
-int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsError *err);
+int writer_call_offer(WriterClient *c, bool offline, Span manifest_cms, WriterOffer *ret, RsError *err);
 /* ret_ranges: WRITER_RANGES_MAX entries: frames already proven. */
 int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                       uint32_t *ret_n, RsError *err);
