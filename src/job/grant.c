@@ -24,7 +24,12 @@
 #include "head.h"
 
 int grant_open(const JobEnv *env, Span cms, const uint8_t bundle_id[RS_DIGEST_SIZE], Secret **ret, RsError *err) {
-        PathRules rules = path_rules_now(RS_OID_EKU_TICKET);
+        const PathRules rules = {
+                .eku_oid = RS_OID_EKU_TICKET,
+                .time_low = env->https.time_low,
+                .time_high = env->https.time_high,
+                .crls = env->https.crls,
+        };
         _cleanup_(freep) uint8_t *json = NULL;
         _cleanup_(secret_freep) Secret *z = NULL, *key = NULL;
         uint8_t info[TICKET_INFO_SIZE];

@@ -12,7 +12,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/names.h>
@@ -21,16 +20,6 @@
 #include <reseal/pki/cms.h>
 
 #include "head.h"
-
-PathRules path_rules_now(const char *eku_oid) {
-        time_t now = time(NULL);
-
-        return (PathRules){
-                .eku_oid = eku_oid,
-                .time_low = now > 0 ? (uint64_t) now : 0,
-                .time_high = now > 0 ? (uint64_t) now : UINT64_MAX,
-        };
-}
 
 void head_done(Head *h) {
         free(h->cms);
@@ -64,16 +53,18 @@ static int read_header(Source *source, BundleHeader *ret, RsError *err) {
         return 0;
 }
 
-static int take_content(const TrustAnchors *firmware, Head *h, uint8_t **ret, size_t *ret_size, RsError *err) {
-        PathRules rules = path_rules_now(RS_OID_EKU_IMAGE_SIGNING);
+static int take_content(const TrustAnchors *firmware, const PathRules *time, Head *h, uint8_t **ret, size_t *ret_size, RsError *err) {
+        PathRules rules = *time;
         Span cms = SPAN(h->cms, h->cms_size);
 
+        rules.eku_oid = RS_OID_EKU_IMAGE_SIGNING;
+        rules.firmware_place = true;
         if (!firmware)
                 return cms_peek(cms, RS_MANIFEST_JSON_MAX, ret, ret_size, err);
         return cms_verify(cms, firmware, &rules, RS_MANIFEST_JSON_MAX, ret, ret_size, &h->signer, err);
 }
 
-int head_read(Source *source, const TrustAnchors *firmware, Head *h, RsError *err) {
+int head_read(Source *source, const TrustAnchors *firmware, const PathRules *time, Head *h, RsError *err) {
         _cleanup_(freep) uint8_t *content = NULL;
         size_t content_size;
 
@@ -88,7 +79,7 @@ int head_read(Source *source, const TrustAnchors *firmware, Head *h, RsError *er
                 return rs_fail_oom(err);
         r = source_read(source, h->header.manifest.offset, h->cms_size, h->cms, err);
         if (r >= 0)
-                r = take_content(firmware, h, &content, &content_size, err);
+                r = take_content(firmware, time, h, &content, &content_size, err);
         if (r >= 0)
                 r = digest_sha256(SPAN(content, content_size), h->bundle_id, err);
         if (r >= 0)

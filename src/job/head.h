@@ -26,6 +26,6 @@ typedef struct Head {
         SignerInfo signer;
 } Head;
 
-int head_read(Source *source, const TrustAnchors *firmware, Head *ret /* zeroed */, RsError *err);
+/* time: its interval and lists are used. */
+int head_read(Source *source, const TrustAnchors *firmware, const PathRules *time, Head *ret /* zeroed */, RsError *err);
 void head_done(Head *h);
-PathRules path_rules_now(const char *eku_oid);

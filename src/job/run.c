@@ -22,6 +22,7 @@
 #include <reseal/flow/flow.h>
 #include <reseal/job/run.h>
 
+#include "evidence.h"
 #include "grant.h"
 #include "head.h"
 
@@ -33,7 +34,7 @@ typedef struct RunImage {
 } RunImage;
 
 typedef struct Run {
-        const JobEnv *env;
+        JobEnv *env;             /* own copy: what is known of the time is noted in it */
         const JobOrder *order;
         JobOnProgress fn;
         void *userdata;
@@ -110,7 +111,7 @@ static int connect_writer(Run *run, RsError *err) {
                 return r;
         writer_client_on_progress(run->writer, on_writer_progress, run);
         writer_client_set_cancel_fd(run->writer, run->env->https.cancel_fd);
-        return 0;
+        return evidence_time(run->env, run->writer, err);
 }
 
 /* The writer refuses this too; here it is refused before the ticket server is asked. */
@@ -149,13 +150,23 @@ static int open_source(Run *run, RsError *err) {
         return fd_open(fd, &limits, &run->source, err);
 }
 
+static PathRules time_rules(const JobEnv *env) {
+        return (PathRules){ .time_low = env->https.time_low, .time_high = env->https.time_high, .crls = env->https.crls };
+}
+
 static int read_head(Run *run, RsError *err) {
+        PathRules time;
+
         head_done(&run->head);
-        int r = open_source(run, err);
+        /* The writer first: it knows by which time the source's certificate is to be judged. */
+        int r = connect_writer(run, err);
+        if (r >= 0)
+                r = open_source(run, err);
         if (r < 0)
                 return r;
         (void) snprintf(run->progress.validator, sizeof(run->progress.validator), "%s", source_validator(run->source));
-        r = head_read(run->source, run->env->firmware, &run->head, err);
+        time = time_rules(run->env);
+        r = head_read(run->source, run->env->firmware, &time, &run->head, err);
         if (r < 0)
                 return r;
         if (run->order->bundle_id && memcmp(run->order->bundle_id, run->head.bundle_id, RS_DIGEST_SIZE) != 0)
@@ -169,9 +180,6 @@ static int read_head(Run *run, RsError *err) {
         run->progress.total_bytes = 0;
         for (uint32_t i = 0; i < m->n_images; i++)
                 run->progress.total_bytes += m->images[i].size;
-        r = connect_writer(run, err);
-        if (r < 0)
-                return r;
         return check_encryption(run, err);
 }
 
@@ -204,7 +212,17 @@ static int act_reconnect(Run *run, RsError *err) {
 }
 
 static int act_offer(Run *run, RsError *err) {
-        int r = writer_call_offer(run->writer, SPAN(run->head.cms, run->head.cms_size), &run->offer, err);
+        const EvidencePlace place = {
+                .https = run->order->url ? run->https : NULL,
+                .url = run->order->url,
+                .source = run->source,
+                .head = &run->head,
+        };
+
+        int r = evidence_send(&place, run->writer, err);
+        if (r >= 0)
+                r = writer_call_offer(run->writer, !run->order->url, SPAN(run->head.cms, run->head.cms_size), &run->offer,
+                                      err);
         if (r < 0)
                 return r;
         if (run->offer.n_images != run->head.manifest->n_images ||
@@ -375,8 +393,9 @@ static bool is_cancelled(const JobEnv *env) {
 
 int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *userdata, JobProgress *ret_progress,
             RsError *err) {
+        JobEnv own = *env;
         _cleanup_(run_done) Run run = {
-                .env = env, .order = order, .fn = fn, .userdata = userdata,
+                .env = &own, .order = order, .fn = fn, .userdata = userdata,
                 .progress = { .state = JOB_STATE_QUEUED },
         };
         JobEvent event = is_cancelled(env) ? JOB_EVENT_CANCEL : JOB_EVENT_START;
@@ -433,12 +452,17 @@ static void ask_writer(Run *run, JobInspection *i) {
 
 int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError *err) {
         JobOrder order = JOB_ORDER_INIT;
-        _cleanup_(run_done) Run run = { .env = env, .order = &order };
+        JobEnv own = *env;
+        _cleanup_(run_done) Run run = { .env = &own, .order = &order };
+        RsError unknown = RS_ERROR_INIT;
 
         order.url = url;
+        own.https.time_low = RS_BUILD_TIME;
+        (void) connect_writer(&run, &unknown); /* without it the time is not known any better, and there is no verdict */
         int r = open_source(&run, err);
+        PathRules time = time_rules(&own);
         if (r >= 0)
-                r = head_read(run.source, env->firmware, &run.head, err);
+                r = head_read(run.source, env->firmware, &time, &run.head, err);
         if (r < 0)
                 return r;
 

@@ -114,6 +114,10 @@ static int set_options(Exchange *x, struct curl_slist *headers, const char *rang
         SET(WRITEFUNCTION, on_body);
         SET(WRITEDATA, x);
         SET(ERRORBUFFER, x->h->message);
+        if (x->post.size) {
+                SET(POSTFIELDSIZE, (long) x->post.size);
+                SET(POSTFIELDS, x->post.data);
+        }
 #undef SET
         x->h->message[0] = '\0';
         if (!ok)
@@ -278,6 +282,11 @@ static int prepare(Exchange *x, struct curl_slist **headers, char range[64], RsE
         char line[ANSWER_TAG_MAX + 16];
 
         range[0] = '\0';
+        if (x->post.size) {
+                (void) snprintf(line, sizeof(line), "Content-Type: %s", x->post_type);
+                *headers = curl_slist_append(NULL, line);
+                return *headers ? 0 : rs_fail_oom(err);
+        }
         if (!x->question.ranged)
                 return 0;
         (void) snprintf(range, 64, "%llu-%llu", (unsigned long long) x->question.first,

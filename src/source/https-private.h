@@ -37,6 +37,8 @@ typedef struct Exchange {
         const char *url;
         Question question;
         Validator *validator;    /* in and out */
+        Span post;               /* empty: GET */
+        const char *post_type;
         SourceSink sink;
         void *userdata;
 

@@ -15,7 +15,6 @@
  * The private key may be an EVP_PKEY whose signature is made in the TPM; TLS sees no difference.
  */
 #include <stdlib.h>
-#include <time.h>
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -29,11 +28,11 @@
 static int on_verify(X509_STORE_CTX *store, void *userdata) {
         Https *h = userdata;
         X509 *leaf = X509_STORE_CTX_get0_cert(store);
-        time_t now = time(NULL);
         PathRules rules = {
                 .eku_oid = RS_OID_EKU_SOURCE,
-                .time_low = now > 0 ? (uint64_t) now : 0,
-                .time_high = now > 0 ? (uint64_t) now : UINT64_MAX,
+                .time_low = h->config.time_low,
+                .time_high = h->config.time_high,
+                .crls = h->config.crls,
         };
         SignerInfo signer;
         RsError err = RS_ERROR_INIT;

@@ -264,12 +264,14 @@ static int on_collect(void *userdata, Span bytes, RsError *err) {
 }
 
 /* Both first contacts: all or nothing, begun anew after a failure that may pass. */
-static int collect(Https *h, const char *url, const Question *q, Validator *v, Collect *c, RsError *err) {
+static int collect(Https *h, const char *url, const Question *q, Span post, const char *post_type, Validator *v,
+                   Collect *c, RsError *err) {
         Retry retry = { 0 };
 
         for (;;) {
                 RsError why = RS_ERROR_INIT;
-                Exchange x = { .h = h, .question = *q, .validator = v, .sink = on_collect, .userdata = c };
+                Exchange x = { .h = h,   .question = *q,          .validator = v, .post = post, .post_type = post_type,
+                               .sink = on_collect, .userdata = c };
 
                 *v = (Validator){ 0 };
                 c->size = 0;
@@ -302,7 +304,7 @@ int https_open(Https *h, const char *url, Source **ret, RsError *err) {
                 return rs_fail_oom(err);
 
         Collect prefix = { .data = base->prefix, .max = SOURCE_PREFIX_MAX };
-        r = collect(h, url, &FIRST, &s->validator, &prefix, err);
+        r = collect(h, url, &FIRST, SPAN_NULL, NULL, &s->validator, &prefix, err);
         if (r < 0)
                 return r;
         base->prefix_size = prefix.size;
@@ -314,7 +316,8 @@ int https_open(Https *h, const char *url, Source **ret, RsError *err) {
         return 0;
 }
 
-int https_get(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err) {
+static int fetch(Https *h, const char *url, Span post, const char *post_type, size_t max_size, uint8_t **ret_data,
+                 size_t *ret_size, RsError *err) {
         const Question whole = { .max_size = max_size };
         Validator unused;
 
@@ -325,12 +328,23 @@ int https_get(Https *h, const char *url, size_t max_size, uint8_t **ret_data, si
         if (!data)
                 return rs_fail_oom(err);
         Collect c = { .data = data, .max = max_size };
-        r = collect(h, url, &whole, &unused, &c, err);
+        r = collect(h, url, &whole, post, post_type, &unused, &c, err);
         if (r < 0)
                 return r;
         *ret_data = TAKE_PTR(data);
         *ret_size = c.size;
         return 0;
+}
+
+int https_get(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err) {
+        return fetch(h, url, SPAN_NULL, NULL, max_size, ret_data, ret_size, err);
+}
+
+int https_post(Https *h, const char *url, const char *type, Span body, size_t max_size, uint8_t **ret_data,
+               size_t *ret_size, RsError *err) {
+        if (body.size == 0)
+                return rs_fail(err, INVALID, "nothing to send");
+        return fetch(h, url, body, type, max_size, ret_data, ret_size, err);
 }
 
 int https_sibling(const char *url, const char *relative, char **ret, RsError *err) {

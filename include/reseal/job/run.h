@@ -27,6 +27,8 @@ typedef struct JobEnv {
         Tpm *tpm;
         const TpmKey *unwrap;                   /* NULL: not provisioned, encrypted bundles are refused */
         uint8_t device_id[RS_DIGEST_SIZE];
+        const char *tsa_url;                    /* time-stamp authority; NULL: the time is never proven */
+        RsError time_failure;                   /* out: why the time is not proven */
         const char *writer_socket;
         uint64_t writer_retry_usec;             /* pause before a lost writer is asked again */
         unsigned writer_retries;                /* without a frame written in between */

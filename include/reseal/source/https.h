@@ -34,6 +34,8 @@ RS_DEFINE_CLEANUP(HttpsIdentity, https_identity_free)
 
 typedef struct HttpsConfig {
         const TrustAnchors *anchors;           /* of the source PKI */
+        uint64_t time_low, time_high;          /* the present lies there; certificates are judged by nothing else */
+        const CrlSet *crls;                    /* NULL: none known */
         const HttpsIdentity *identity;         /* NULL: none is shown */
         /* After a failed handshake: did the key refuse, and why?  TLS itself passes no reason on.  May be NULL. */
         bool (*key_failure)(void *key_userdata, RsError *ret);
@@ -52,6 +54,7 @@ typedef struct HttpsConfig {
 
 #define HTTPS_CONFIG_DEFAULT                                                       \
         ((HttpsConfig){                                                            \
+                .time_high = UINT64_MAX,                                           \
                 .connect_timeout_usec = 30 * UINT64_C(1000000),                    \
                 .low_speed_usec = 60 * UINT64_C(1000000),                          \
                 .low_speed_bytes = 1024,                                           \
@@ -74,5 +77,8 @@ int https_check_url(const HttpsConfig *config, const char *url, RsError *err);
 int https_open(Https *h, const char *url, Source **ret, RsError *err);
 /* A whole small file; TOO_MUCH above max_size. */
 int https_get(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err);
+/* A small question and its whole answer; repeated after a failure that may pass, so it must be safe to ask twice. */
+int https_post(Https *h, const char *url, const char *type, Span body, size_t max_size, uint8_t **ret_data,
+               size_t *ret_size, RsError *err);
 /* Replaces everything behind the last '/' of the path (query dropped): where a bundle's tickets lie. */
 int https_sibling(const char *url, const char *relative, char **ret, RsError *err);
