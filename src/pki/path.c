@@ -229,6 +229,11 @@ X509_STORE *anchors_store(const TrustAnchors *a) {
         return a->store;
 }
 
+/* The store keeps a certificate that is added twice once. */
+uint32_t anchors_count(const TrustAnchors *a) {
+        return (uint32_t) sk_X509_OBJECT_num(X509_STORE_get0_objects(a->store));
+}
+
 /* -- time ------------------------------------------------------------------------------------------------------- */
 
 /* 0 for what lies before 1970: nothing that old can matter, and it compares as it should. */

@@ -30,6 +30,8 @@ int anchors_load(const char *path, TrustAnchors **ret, RsError *err);
 int anchors_parse(Span pem, TrustAnchors **ret, RsError *err);
 TrustAnchors *anchors_free(TrustAnchors *a);
 RS_DEFINE_CLEANUP(TrustAnchors, anchors_free)
+/* How many different ones. */
+uint32_t anchors_count(const TrustAnchors *a);
 /* The anchors as a store for TLS, borrowed; it holds nothing else (no default paths). */
 struct x509_store_st *anchors_store(const TrustAnchors *a);
 

@@ -3,22 +3,30 @@
 /*
  * clock - what the device may believe about the time: an interval, never a single value.
  *
- * Spec:     DESIGN.md 7; threats.md 6.2 (rules), 6.4 (matrix); requirements S62, S63; docs/decisions/006; threats T34 to T36
- * Trust:    only authenticated things raise the floor; the system's clock, NTP and RTC never do
+ * Spec:     docs/decisions/006-time-is-an-interval.md, docs/decisions/007-a-proof-is-an-interval-too.md;
+ *           requirements S62, S63; threats T34 to T36
+ * Trust:    only authenticated things raise the floor; the system's clock, NTP and RTC never do, and are not
+ *           read
  * Owns:     flat values
  * Units:    seconds since 1970 UTC; boot time and TPM clock in milliseconds
  * Errors:   TIME_PROOF, TIME_UNKNOWN
- * Context:  any thread, no I/O: the caller passes boot time and TPM clock
+ * Context:  any thread, no I/O: the caller passes boot time (CLOCK_BOOTTIME, which counts suspend) and TPM
+ *           clock
  * Programs: reseal-writer
  *
- * low  = max(build time, record's time_floor, last proof, last proof + TPM clock passed since where its resets permit)
- * high = proof of this boot + boot time passed since + accuracy, else UINT64_MAX
+ * low  = max(build time, record's time_floor, last proof, last proof + TPM clock passed since where its
+ * resets permit) high = proof of this boot + boot time passed since the question + accuracy, else UINT64_MAX
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <reseal/base/error.h>
 #include <reseal/base/span.h>
+
+#define CLOCK_LEAP_MAX (50ull * 365 * 24 * 3600)  /* a proof further ahead of the floor is broken */
+#define CLOCK_ANSWER_MAX_MSEC (10u * 60 * 1000)   /* an answer that was held back longer proves too little */
+#define CLOCK_WRITE_STEP (24u * 3600)             /* NV is written for more than a day only */
+#define CLOCK_BOOT_ID_SIZE 16u
 
 typedef struct TpmClockReading {     /* TPMS_CLOCK_INFO */
         uint64_t clock_msec;
@@ -31,7 +39,8 @@ typedef struct TrustClock {
         bool proven;                 /* in this boot */
         uint64_t proof;              /* 0: none ever */
         uint64_t accuracy;
-        uint64_t proof_boottime_msec;
+        uint64_t asked_msec;         /* boot time at which the nonce was made: the stamp is not older */
+        uint64_t answered_msec;      /* boot time at which the proof came: the stamp is not younger */
         bool has_tpm;                /* TPM clock at the last proof */
         TpmClockReading tpm;
 } TrustClock;
@@ -43,12 +52,23 @@ typedef struct TimeInterval {
 
 void trust_clock_init(TrustClock *c, uint64_t build_time, uint64_t record_floor);
 void trust_clock_raise(TrustClock *c, uint64_t authenticated);     /* accepted signer's notBefore, CRL's thisUpdate */
-/* A verified time-stamp; one below the floor is refused (TIME_PROOF), as is one that leaps more than 50 years ahead of it. */
-int trust_clock_prove(TrustClock *c, uint64_t time, uint64_t accuracy, uint64_t boottime_msec, const TpmClockReading *tpm,
-                      RsError *err);
+/*
+ * A verified time-stamp; one below the floor is refused (TIME_PROOF), as is one that leaps more than 50 years
+ * ahead of it or whose answer took longer than CLOCK_ANSWER_MAX_MSEC.  asked: when the nonce was made,
+ * answered: now; tpm may be NULL.
+ */
+int trust_clock_prove(TrustClock *c, uint64_t time, uint64_t accuracy, uint64_t asked_msec, uint64_t answered_msec,
+                      const TpmClockReading *tpm, RsError *err);
 TimeInterval trust_clock_now(const TrustClock *c, uint64_t boottime_msec, const TpmClockReading *tpm);
+/* TIME_UNKNOWN unless the time is proven in this boot: for a policy that wants a proof before it installs. */
+int trust_clock_require(const TimeInterval *now, RsError *err);
 /* Is a new floor worth an NV write: more than a day above the one in the record? */
 bool trust_clock_worth_writing(const TrustClock *c, uint64_t record_floor);
-/* What survives a restart in the writer's state directory; damaged bytes count as none. */
-int trust_clock_encode(const TrustClock *c, Encoder *e, RsError *err);
-int trust_clock_parse(Span bytes, TrustClock *ret, RsError *err);
+/*
+ * What survives a restart in the writer's state directory, file "clock".  boot_id: that of this boot
+ * (/proc/sys/kernel/random/boot_id); a proof of another boot counts as floor only.
+ */
+int trust_clock_encode(const TrustClock *c, const uint8_t boot_id[CLOCK_BOOT_ID_SIZE], Encoder *e, RsError *err);
+/* Adds to an initialised clock: 1 taken, 0 damaged, which counts as none. */
+int trust_clock_restore(TrustClock *c, Span bytes, const uint8_t boot_id[CLOCK_BOOT_ID_SIZE], uint64_t boottime_msec,
+                        RsError *err);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * keys - the few conversions that room trust needs and cannot do, since OpenSSL has its door here.
+ *
+ * Recovery keys are known by the hash of their SubjectPublicKeyInfo.  The TPM computes with these keys at level L2, so
+ * only what signature_spki takes is a recovery key: P-256 by name, uncompressed, and so with one encoding and one hash.
+ * Three keys of which two are the same would turn "two of three" into one.
+ */
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/format/limits.h>
+#include <reseal/pki/keys.h>
+#include <reseal/pki/path.h>
+#include <reseal/pki/signature.h>
+
+static int take_key(BIO *bio, uint8_t ret[32], RsError *err) {
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        _cleanup_(encoder_done) Encoder der = ENCODER_INIT;
+
+        key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+        if (!key)
+                return rs_fail_ssl(err, CONFIG, "not a public key in PEM");
+        return signature_spki(key, &der, ret, err);
+}
+
+int keys_parse(Span pem, uint8_t (*ret)[32], uint32_t n, RsError *err) {
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *more = NULL;
+        _cleanup_(BIO_free_allp) BIO *bio = NULL;
+        uint8_t keys[8][32];
+        int r;
+
+        if (n > ELEMENTSOF(keys) || pem.size > RS_CERT_FILE_MAX)
+                return rs_fail(err, CONFIG, "public keys: too many");
+        bio = BIO_new_mem_buf(pem.data, (int) pem.size);
+        if (!bio)
+                return rs_fail_oom(err);
+        for (uint32_t i = 0; i < n; i++) {
+                r = take_key(bio, keys[i], err);
+                if (r < 0)
+                        return rs_context(err, "public key %u of %u", i + 1, n);
+                for (uint32_t k = 0; k < i; k++)
+                        if (memcmp(keys[k], keys[i], sizeof(keys[i])) == 0)
+                                return rs_fail(err, CONFIG, "public keys %u and %u are the same", k + 1, i + 1);
+        }
+        ERR_clear_error();
+        more = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+        if (more || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+                return rs_fail_ssl(err, CONFIG, "more than %u public keys", n);
+        ERR_clear_error();
+        memcpy(ret, keys, n * sizeof(keys[0]));
+        return 0;
+}
+
+static int parse_cert(Span der, X509 **ret, RsError *err) {
+        const unsigned char *p = der.data;
+        X509 *cert;
+
+        if (der.size == 0 || der.size > RS_CERT_FILE_MAX)
+                return rs_fail(err, CERTIFICATE, "certificate: empty or larger than %u bytes", RS_CERT_FILE_MAX);
+        cert = d2i_X509(NULL, &p, (long) der.size);
+        if (!cert)
+                return rs_fail_ssl(err, CERTIFICATE, "not a certificate in DER");
+        if (p != der.data + der.size) {
+                X509_free(cert);
+                return rs_fail(err, CERTIFICATE, "bytes behind a certificate");
+        }
+        *ret = cert;
+        return 0;
+}
+
+int cert_key(Span der, uint8_t ret[32], RsError *err) {
+        _cleanup_(X509_freep) X509 *cert = NULL;
+        int r;
+
+        r = parse_cert(der, &cert, err);
+        return r < 0 ? r : path_spki_sha256(cert, ret, err);
+}
+
+int certs_parse(const Span *ders, uint32_t n, STACK_OF(X509) **ret, RsError *err) {
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = sk_X509_new_null();
+        int r;
+
+        if (!certs)
+                return rs_fail_oom(err);
+        for (uint32_t i = 0; i < n; i++) {
+                X509 *cert;
+
+                r = parse_cert(ders[i], &cert, err);
+                if (r < 0)
+                        return r;
+                if (sk_X509_push(certs, cert) <= 0) {
+                        X509_free(cert);
+                        return rs_fail_oom(err);
+                }
+        }
+        *ret = TAKE_PTR(certs);
+        return 0;
+}
+
+STACK_OF(X509) *certs_free(STACK_OF(X509) *certs) {
+        sk_X509_pop_free(certs, X509_free);
+        return NULL;
+}
