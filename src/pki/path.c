@@ -7,15 +7,20 @@
  *
  *   - Trust comes from the anchors of the caller alone.  The store is made empty, never with default paths, and a
  *     certificate that travels with a message is only ever an untrusted link.
- *   - Algorithms are one table of data (S36), so that retiring one is an edit of a row.  A root must be stronger
- *     than the signers below it (S60): it is asked for rarely and lives for decades.
+ *   - Algorithms are one table of data (algorithm.c).
  *   - Purpose is an OID of our arc that OpenSSL has no name for; `anyExtendedKeyUsage` does not stand for it.
  *   - Time is an interval (PathRules).  Expiry is judged by OpenSSL at time_low, the earliest moment it may be.  A
  *     certificate that begins after time_low is no error yet: the callback holds its begin against time_high.
  *     X509_V_FLAG_NO_CHECK_TIME is never set; with time_low 0 the same code runs against 1970.
  *
- * The callback forgives exactly that one error and only then.  Unknown critical extensions stay an error: the firmware
- * index extension gets its own strict parser with the signer chain.
+ * The callback forgives that one error, and one more: an unknown critical extension, if it is the leaf's place in the
+ * signer chain and the caller asked for a leaf that has one.  OpenSSL says only "some critical extension is unknown", so
+ * the callback looks at every critical one itself: each must be known to OpenSSL or be the place, and the place must be
+ * there once, critical and strict DER (firmware.c).  X509_V_FLAG_IGNORE_CRITICAL, which forgives whatever stands beside
+ * it, is never set.
+ *
+ * Revocation lists are asked by issuer key and serial after the path is good (crl.c), not by OpenSSL: its CRL check
+ * wants a fresh list for every issuer at the system's time, and a gateway may have neither.
  *
  * Order: our cheap checks of the leaf come after the path, so that nothing of an unsigned certificate decides what an
  * operator reads, except that a path which cannot be built says so first.
@@ -25,7 +30,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -34,111 +38,17 @@
 #include <reseal/base/text.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/format/limits.h>
+#include <reseal/pki/crl.h>
+#include <reseal/pki/firmware.h>
 #include <reseal/pki/path.h>
+#include <reseal/pki/signature.h>
+
+#include "algorithm.h"
+#include "path-parts.h"
 
 struct TrustAnchors {
         X509_STORE *store;
 };
-
-/* -- algorithm policy ------------------------------------------------------------------------------------------- */
-
-typedef enum Place { PLACE_LEAF = 1, PLACE_CA = 2, PLACE_ANCHOR = 4 } Place;
-
-/* Below the minimum a key is too weak; above the maximum its checking would cost too much. */
-static const struct KeyPolicy {
-        int type;
-        const char *group;
-        int bits_min, bits_max;
-        unsigned places;
-} key_policy[] = {
-        { EVP_PKEY_EC,      "prime256v1", 256,  256,  PLACE_LEAF | PLACE_CA },
-        { EVP_PKEY_EC,      "secp384r1",  384,  384,  PLACE_LEAF | PLACE_CA | PLACE_ANCHOR },
-        { EVP_PKEY_EC,      "secp521r1",  521,  521,  PLACE_LEAF | PLACE_CA | PLACE_ANCHOR },
-        { EVP_PKEY_ED25519, NULL,         0,    256,  PLACE_LEAF | PLACE_CA },
-        { EVP_PKEY_RSA,     NULL,         2048, 8192, PLACE_LEAF },
-        { EVP_PKEY_RSA,     NULL,         3072, 8192, PLACE_CA | PLACE_ANCHOR },
-};
-
-static const int digest_policy[] = { NID_sha256, NID_sha384, NID_sha512 };
-
-/* A digest of NID_undef: the algorithm brings its own, or the message names it elsewhere. */
-static const struct SignaturePolicy {
-        int signature, key, digest;
-} signature_policy[] = {
-        { NID_ecdsa_with_SHA256,       NID_X9_62_id_ecPublicKey, NID_sha256 },
-        { NID_ecdsa_with_SHA384,       NID_X9_62_id_ecPublicKey, NID_sha384 },
-        { NID_ecdsa_with_SHA512,       NID_X9_62_id_ecPublicKey, NID_sha512 },
-        { NID_sha256WithRSAEncryption, NID_rsaEncryption,        NID_sha256 },
-        { NID_sha384WithRSAEncryption, NID_rsaEncryption,        NID_sha384 },
-        { NID_sha512WithRSAEncryption, NID_rsaEncryption,        NID_sha512 },
-        { NID_rsaEncryption,           NID_rsaEncryption,        NID_undef  }, /* as CMS names PKCS#1 v1.5 */
-        { NID_rsassaPss,               NID_rsaEncryption,        NID_undef  },
-        { NID_ED25519,                 NID_ED25519,              NID_undef  },
-};
-
-bool algorithm_digest_permitted(int digest_nid) {
-        for (size_t i = 0; i < ELEMENTSOF(digest_policy); i++)
-                if (digest_policy[i] == digest_nid)
-                        return true;
-        return false;
-}
-
-bool algorithm_signature_fits(int signature_nid, int key_nid, int digest_nid) {
-        for (size_t i = 0; i < ELEMENTSOF(signature_policy); i++) {
-                const struct SignaturePolicy *p = &signature_policy[i];
-
-                if (p->signature == signature_nid && p->key == key_nid)
-                        return p->digest == NID_undef || p->digest == digest_nid;
-        }
-        return false;
-}
-
-/* The name of the curve; false for a curve given by explicit parameters, which may hide a weak generator. */
-static bool ec_group(EVP_PKEY *key, char *ret, size_t size) {
-        int from_explicit = 1;
-        size_t n;
-
-        return EVP_PKEY_get_group_name(key, ret, size, &n) == 1 &&
-               EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &from_explicit) == 1 &&
-               from_explicit == 0;
-}
-
-static bool key_permitted(EVP_PKEY *key, Place place) {
-        char group[32] = "";
-        int type = EVP_PKEY_get_base_id(key), bits = EVP_PKEY_get_bits(key);
-
-        if (type == EVP_PKEY_EC && !ec_group(key, group, sizeof(group)))
-                return false;
-        for (size_t i = 0; i < ELEMENTSOF(key_policy); i++) {
-                const struct KeyPolicy *p = &key_policy[i];
-
-                if (p->type == type && (p->places & place) && bits >= p->bits_min && bits <= p->bits_max &&
-                    (!p->group || strcmp(p->group, group) == 0))
-                        return true;
-        }
-        return false;
-}
-
-static const char *place_word(Place place) {
-        return place == PLACE_LEAF ? "end certificate" : place == PLACE_CA ? "intermediate" : "root";
-}
-
-static int check_algorithms(X509 *cert, Place place, RsError *err) {
-        EVP_PKEY *key = X509_get0_pubkey(cert);
-        int digest, key_nid;
-        uint32_t flags;
-
-        if (!key)
-                return rs_fail_ssl(err, ALGORITHM, "%s: unknown kind of public key", place_word(place));
-        if (!key_permitted(key, place))
-                return rs_fail(err, ALGORITHM, "%s: %d-bit %s key is not permitted here", place_word(place),
-                               EVP_PKEY_get_bits(key), OBJ_nid2sn(EVP_PKEY_get_base_id(key)));
-        if (X509_get_signature_info(cert, &digest, &key_nid, NULL, &flags) != 1)
-                return rs_fail_ssl(err, ALGORITHM, "%s: unknown signature algorithm", place_word(place));
-        if (X509_get_signature_nid(cert) != NID_ED25519 && !algorithm_digest_permitted(digest))
-                return rs_fail(err, ALGORITHM, "%s: signed with digest %s", place_word(place), OBJ_nid2sn(digest));
-        return 0;
-}
 
 /* -- anchors ---------------------------------------------------------------------------------------------------- */
 
@@ -147,7 +57,7 @@ static int add_anchor(X509_STORE *store, X509 *cert, RsError *err) {
 
         if (X509_check_ca(cert) != 1 || !(X509_get_extension_flags(cert) & EXFLAG_SS))
                 return rs_fail(err, CONFIG, "an anchor is not a self-signed CA certificate");
-        r = check_algorithms(cert, PLACE_ANCHOR, err);
+        r = algorithm_check(cert, PLACE_ANCHOR, err);
         if (r < 0)
                 return r;
         if (X509_STORE_add_cert(store, cert) != 1)
@@ -237,7 +147,7 @@ uint32_t anchors_count(const TrustAnchors *a) {
 /* -- time ------------------------------------------------------------------------------------------------------- */
 
 /* 0 for what lies before 1970: nothing that old can matter, and it compares as it should. */
-static bool asn1_seconds(const ASN1_TIME *t, uint64_t *ret) {
+bool path_seconds(const ASN1_TIME *t, uint64_t *ret) {
         struct tm tm = { 0 };
         time_t seconds;
 
@@ -248,18 +158,44 @@ static bool asn1_seconds(const ASN1_TIME *t, uint64_t *ret) {
         return true;
 }
 
+/* -- the callback ----------------------------------------------------------------------------------------------- */
+
 /* OpenSSL asks at time_low; whether a certificate has begun is a question to time_high. */
-static int on_path_error(int ok, X509_STORE_CTX *ctx) {
-        const PathRules *rules = X509_STORE_CTX_get_app_data(ctx);
-        const X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
+static bool may_have_begun(const X509 *cert, const PathRules *rules) {
         uint64_t begin;
 
-        if (ok || X509_STORE_CTX_get_error(ctx) != X509_V_ERR_CERT_NOT_YET_VALID || !cert)
+        return path_seconds(X509_get0_notBefore(cert), &begin) && begin <= rules->time_high;
+}
+
+/* Every critical extension of the leaf is one that OpenSSL checks, or the place in the chain, well-formed. */
+static bool only_place_is_unknown(X509 *leaf) {
+        RsError ignored = RS_ERROR_INIT;
+        FirmwarePlace place;
+
+        for (int i = 0; i < X509_get_ext_count(leaf); i++) {
+                X509_EXTENSION *e = X509_get_ext(leaf, i);
+
+                if (X509_EXTENSION_get_critical(e) && !X509_supported_extension(e) && !firmware_place_is(e))
+                        return false;
+        }
+        return firmware_place_get(leaf, &place, &ignored) == 0;
+}
+
+static int on_path_error(int ok, X509_STORE_CTX *ctx) {
+        const PathRules *rules = X509_STORE_CTX_get_app_data(ctx);
+        X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
+        bool forgiven = false;
+
+        if (ok || !cert)
                 return ok;
-        if (!asn1_seconds(X509_get0_notBefore(cert), &begin) || begin > rules->time_high)
-                return 0;
-        X509_STORE_CTX_set_error(ctx, X509_V_OK);
-        return 1;
+        if (X509_STORE_CTX_get_error(ctx) == X509_V_ERR_CERT_NOT_YET_VALID)
+                forgiven = may_have_begun(cert, rules);
+        else if (X509_STORE_CTX_get_error(ctx) == X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION)
+                forgiven = rules->firmware_place && X509_STORE_CTX_get_error_depth(ctx) == 0 &&
+                           only_place_is_unknown(cert);
+        if (forgiven)
+                X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        return forgiven;
 }
 
 /* -- path ------------------------------------------------------------------------------------------------------- */
@@ -312,16 +248,65 @@ static int check_leaf(X509 *leaf, const PathRules *rules, const ASN1_OBJECT *eku
                                rules->key_agreement ? "keyAgreement" : "digitalSignature");
         if (find_eku(leaf, eku) != 1)
                 return rs_fail(err, PURPOSE, "end certificate lacks extended key usage %s", rules->eku_oid);
-        return check_algorithms(leaf, PLACE_LEAF, err);
+        return algorithm_check(leaf, PLACE_LEAF, err);
 }
 
 static int check_intermediate(X509 *cert, const PathRules *rules, const ASN1_OBJECT *eku, RsError *err) {
         if (X509_check_ca(cert) != 1 || !(X509_get_extension_flags(cert) & EXFLAG_KUSAGE) ||
             !(X509_get_key_usage(cert) & KU_KEY_CERT_SIGN))
                 return rs_fail(err, PURPOSE, "an intermediate may not sign certificates");
-        if (find_eku(cert, eku) < 0)
+        if (eku && find_eku(cert, eku) < 0)
                 return rs_fail(err, PURPOSE, "an intermediate may not issue for %s", rules->eku_oid);
-        return check_algorithms(cert, PLACE_CA, err);
+        return algorithm_check(cert, PLACE_CA, err);
+}
+
+/* The chain's keys are what the TPM can check: P-256 of the one spelling (signature.c). */
+static int check_p256(X509 *cert, const char *who, RsError *err) {
+        unsigned char *der = NULL;
+        uint8_t point[65];
+        int size, r;
+
+        size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
+        if (size <= 0)
+                return rs_fail_ssl(err, CERTIFICATE, "cannot encode the public key");
+        r = signature_point(SPAN(der, (size_t) size), point, err);
+        OPENSSL_free(der);
+        return r < 0 ? rs_context(err, "%s", who) : 0;
+}
+
+/* docs/format-chain.md section 1: in the leaf if the caller asked for it, and nowhere else, critical or not. */
+static int check_place(STACK_OF(X509) *chain, const PathRules *rules, RsError *err) {
+        FirmwarePlace place;
+        int r;
+
+        for (int i = rules->firmware_place ? 1 : 0; i < sk_X509_num(chain); i++)
+                if (firmware_place_present(sk_X509_value(chain, i)))
+                        return rs_fail(err, CERTIFICATE, "certificate path, depth %d: has a place in a signer chain", i);
+        if (!rules->firmware_place)
+                return 0;
+        r = firmware_place_get(sk_X509_value(chain, 0), &place, err);
+        if (r < 0)
+                return r;
+        r = check_p256(sk_X509_value(chain, 0), "signer", err);
+        if (r < 0)
+                return r;
+        return check_p256(sk_X509_value(chain, 1), "authority", err);
+}
+
+/* All but the anchor: that one leaves with the trust set, not by a list of its own. */
+static int check_revoked(STACK_OF(X509) *chain, const CrlSet *crls, RsError *err) {
+        for (int i = 0; i < sk_X509_num(chain) - 1; i++) {
+                uint8_t issuer_key[32];
+                int r;
+
+                r = path_spki_sha256(sk_X509_value(chain, i + 1), issuer_key, err);
+                if (r < 0)
+                        return r;
+                r = crl_set_check(crls, sk_X509_value(chain, i), issuer_key, err);
+                if (r < 0)
+                        return rs_context(err, "certificate path, depth %d", i);
+        }
+        return 0;
 }
 
 static int check_chain(X509_STORE_CTX *ctx, const PathRules *rules, const ASN1_OBJECT *eku, RsError *err) {
@@ -335,7 +320,13 @@ static int check_chain(X509_STORE_CTX *ctx, const PathRules *rules, const ASN1_O
                 r = check_intermediate(sk_X509_value(chain, i), rules, eku, err);
         if (r < 0)
                 return r;
-        return check_algorithms(sk_X509_value(chain, n - 1), PLACE_ANCHOR, err);
+        r = algorithm_check(sk_X509_value(chain, n - 1), PLACE_ANCHOR, err);
+        if (r < 0)
+                return r;
+        r = check_place(chain, rules, err);
+        if (r < 0)
+                return r;
+        return rules->crls ? check_revoked(chain, rules->crls, err) : 0;
 }
 
 int path_spki_sha256(X509 *cert, uint8_t ret[32], RsError *err) {
@@ -353,15 +344,15 @@ int path_spki_sha256(X509 *cert, uint8_t ret[32], RsError *err) {
         return 0;
 }
 
-static int describe_subject(const X509 *cert, char *ret, size_t size, RsError *err) {
+int path_name_text(const X509_NAME *name, char *ret, size_t size, RsError *err) {
         _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_mem());
         char *text;
         long n;
 
         if (!bio)
                 return rs_fail_oom(err);
-        if (X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) < 0)
-                return rs_fail_ssl(err, CERTIFICATE, "cannot print the subject");
+        if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0)
+                return rs_fail_ssl(err, CERTIFICATE, "cannot print a name");
         n = BIO_get_mem_data(bio, &text);
         (void) text_printable(SPAN(text, n > 0 ? (size_t) n : 0), ret, size);
         return 0;
@@ -371,14 +362,14 @@ static int describe(X509 *leaf, SignerInfo *ret, RsError *err) {
         SignerInfo info = { 0 };
         int r;
 
-        r = describe_subject(leaf, info.subject, sizeof(info.subject), err);
+        r = path_name_text(X509_get_subject_name(leaf), info.subject, sizeof(info.subject), err);
         if (r < 0)
                 return r;
         r = path_spki_sha256(leaf, info.spki_sha256, err);
         if (r < 0)
                 return r;
-        if (!asn1_seconds(X509_get0_notBefore(leaf), &info.not_before) ||
-            !asn1_seconds(X509_get0_notAfter(leaf), &info.not_after))
+        if (!path_seconds(X509_get0_notBefore(leaf), &info.not_before) ||
+            !path_seconds(X509_get0_notAfter(leaf), &info.not_after))
                 return rs_fail_ssl(err, CERTIFICATE, "the validity period cannot be read");
         *ret = info;
         return 0;
@@ -427,4 +418,43 @@ int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, 
         if (r < 0)
                 return r;
         return describe(leaf, ret_signer, err);
+}
+
+/* -- issuers of revocation lists -------------------------------------------------------------------------------- */
+
+bool path_is_anchor(const X509 *cert, const TrustAnchors *anchors) {
+        STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(anchors->store);
+
+        for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+                const X509 *anchor = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+
+                if (anchor && X509_cmp(anchor, cert) == 0)
+                        return true;
+        }
+        return false;
+}
+
+int path_verify_ca(X509 *cert, STACK_OF(X509) *extra, const TrustAnchors *anchors, RsError *err) {
+        static const PathRules rules = { .time_high = UINT64_MAX };
+        _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL;
+        STACK_OF(X509) *chain;
+        int r;
+
+        if (path_is_anchor(cert, anchors))
+                return algorithm_check(cert, PLACE_ANCHOR, err);
+        ctx = X509_STORE_CTX_new();
+        if (!ctx)
+                return rs_fail_oom(err);
+        r = prepare(ctx, cert, extra, anchors, &rules, err);
+        if (r < 0)
+                return r;
+        if (X509_verify_cert(ctx) != 1)
+                return fail_path(ctx, err);
+        chain = X509_STORE_CTX_get0_chain(ctx);
+        for (int i = 0; i < sk_X509_num(chain) - 1; i++) {
+                r = check_intermediate(sk_X509_value(chain, i), &rules, NULL, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }

@@ -15,6 +15,7 @@
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/format/limits.h>
 #include <reseal/pki/cms.h>
+#include <reseal/pki/crl.h>
 #include <reseal/pki/path.h>
 
 #include "pki-fixture.h"
@@ -90,6 +91,109 @@ static void each_path_gets_its_verdict(void **state) {
                                  rs_reason_name(cases[i].reason));
                 assert_int_equal(r, cases[i].reason == RS_REASON_NONE ? 0 : -rs_reason_errno(cases[i].reason));
         }
+}
+
+/* The one unknown critical extension that is tolerated: the leaf's place, if wanted, with nothing unknown beside it. */
+static void place_in_the_chain_is_wanted_or_refused(void **state) {
+        static const struct {
+                const char *leaf, *chain;
+                RsReason wanted, unwanted;
+        } cases[] = {
+#define CASE(leaf, chain, wanted, unwanted) { leaf ".pem", chain, RS_REASON_##wanted, RS_REASON_##unwanted }
+                CASE("firmware/signer-1", "firmware/chain.pem", NONE, CERTIFICATE),
+                CASE("firmware/signer-2", "firmware/chain.pem", NONE, CERTIFICATE),
+                CASE("firmware/signer", "firmware/chain.pem", CERTIFICATE, NONE),
+                CASE("firmware/signer-rsa", "firmware/chain.pem", CERTIFICATE, NONE),
+                CASE("bad/signer-critical", "firmware/chain.pem", CERTIFICATE, CERTIFICATE),
+                CASE("bad/place-line", "firmware/chain.pem", NONE, CERTIFICATE),  /* trust/chain.h judges the values */
+                CASE("bad/place-index", "firmware/chain.pem", NONE, CERTIFICATE),
+                CASE("bad/place-garbled", "firmware/chain.pem", CERTIFICATE, CERTIFICATE),
+                CASE("bad/place-soft", "firmware/chain.pem", CERTIFICATE, CERTIFICATE),
+                CASE("bad/place-more", "firmware/chain.pem", CERTIFICATE, CERTIFICATE),
+                CASE("bad/place-rsa", "firmware/chain.pem", ALGORITHM, CERTIFICATE),
+                CASE("bad/place-p384", "firmware/chain.pem", ALGORITHM, CERTIFICATE),
+                CASE("bad/place-root", NULL, ALGORITHM, CERTIFICATE),
+                CASE("bad/place-strong-ca", "bad/place-strong-ca-chain.pem", ALGORITHM, CERTIFICATE),
+                CASE("bad/signer-place-ca", "bad/signer-place-ca-chain.pem", CERTIFICATE, CERTIFICATE),
+                CASE("bad/signer-expired", "firmware/chain.pem", EXPIRED, EXPIRED),
+                CASE("bad/signer-purpose", "firmware/chain.pem", PURPOSE, PURPOSE),
+#undef CASE
+        };
+        PathRules rules = firmware_now();
+
+        (void) state;
+        for (size_t i = 0; i < 2 * ELEMENTSOF(cases); i++) {
+                const size_t at = i / 2;
+                const RsReason reason = i % 2 ? cases[at].unwanted : cases[at].wanted;
+                RsError err = RS_ERROR_INIT;
+                SignerInfo signer;
+
+                rules.firmware_place = i % 2 == 0;
+                (void) verify(cases[at].leaf, cases[at].chain, "firmware/root.pem", &rules, &signer, &err);
+                if (err.reason != reason)
+                        fail_msg("%s, %s: %s (%s) instead of %s", cases[at].leaf, i % 2 ? "unwanted" : "wanted",
+                                 rs_reason_name(err.reason), err.text, rs_reason_name(reason));
+        }
+}
+
+/* Runs make-pki.sh crl. */
+static void issue_list(const char *arguments) {
+        char command[512];
+
+        (void) snprintf(command, sizeof(command), "'%s'/tests/fixtures/make-pki.sh crl %s %s", getenv("SOURCE_ROOT"),
+                        pki_dir, arguments);
+        assert_int_equal(system(command), 0);
+}
+
+static void add_list(CrlSet *crls, const char *name) {
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *intermediates = NULL;
+        _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
+        _cleanup_(freep) uint8_t *der = NULL;
+        RsError err = RS_ERROR_INIT;
+        CrlInfo info;
+        size_t size;
+        bool changed;
+
+        assert_int_equal(certs_load(pki_path("firmware/chain.pem"), &intermediates, &err), 0);
+        assert_int_equal(anchors_load(pki_path("firmware/root.pem"), &anchors, &err), 0);
+        assert_int_equal(file_read(AT_FDCWD, pki_path(name), CRL_SIZE_MAX, &der, &size, &err), 1);
+        if (crl_set_add(crls, SPAN(der, size), anchors, intermediates, &changed, &info, &err) < 0)
+                fail_msg("%s: %s", name, err.text);
+}
+
+/* T45: a signer by the authority's list, the authority by the root's. */
+static void revoked_signer_and_revoked_authority_are_refused(void **state) {
+        _cleanup_(crl_set_freep) CrlSet *crls = NULL;
+        PathRules rules = firmware_now();
+        RsError err = RS_ERROR_INIT;
+        SignerInfo signer;
+
+        (void) state;
+        assert_int_equal(crl_set_new(&crls, &err), 0);
+        rules.crls = crls;
+        rules.firmware_place = true;
+        add_list(crls, "firmware/root.crl");
+        add_list(crls, "firmware/authority.crl");
+        assert_int_equal(verify("firmware/signer-1.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &signer, &err),
+                         0);
+
+        issue_list("firmware/authority 2 firmware/signer-1.pem");
+        add_list(crls, "firmware/authority.crl");
+        assert_true(verify("firmware/signer-1.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &signer, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_REVOKED);
+        err = RS_ERROR_INIT;
+        assert_int_equal(verify("firmware/signer-2.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &signer, &err),
+                         0);
+
+        issue_list("firmware/root 2 firmware/authority.pem");
+        add_list(crls, "firmware/root.crl");
+        assert_true(verify("firmware/signer-2.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &signer, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_REVOKED);
+        /* Lists that nobody handed over do not count. */
+        err = RS_ERROR_INIT;
+        rules.crls = NULL;
+        assert_int_equal(verify("firmware/signer-1.pem", "firmware/chain.pem", "firmware/root.pem", &rules, &signer, &err),
+                         0);
 }
 
 static void signer_is_described(void **state) {
@@ -274,6 +378,8 @@ static void anchors_store_trusts_nothing_else(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_path_gets_its_verdict),
+                cmocka_unit_test(place_in_the_chain_is_wanted_or_refused),
+                cmocka_unit_test(revoked_signer_and_revoked_authority_are_refused),
                 cmocka_unit_test(signer_is_described),
                 cmocka_unit_test(time_is_an_interval),
                 cmocka_unit_test(purpose_must_be_named),
