@@ -9,7 +9,8 @@
  * The cancel descriptor wakes every wait (source and writer poll it).  An abort afterwards must not be
  * cancelled itself, so the writer client forgets the descriptor first.  A FINISH that has passed the point
  * of no return answers the abort with `State`; the installation then completes, and the job is done, not
- * cancelled (protocol-writer.md, ABORT).
+ * cancelled (protocol-writer.md, ABORT).  When the writer dies instead of answering, its successor is asked
+ * what the slots hold: the job says done, cancelled, or WriterGone when nobody can tell.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +25,8 @@
 
 #include "grant.h"
 #include "head.h"
+
+#define SETTLE_TRIES 5u /* the socket starts the writer; it is not away for long */
 
 typedef struct RunImage {
         Table *table;
@@ -105,11 +108,10 @@ static FlowSpec flow_spec(Run *run) {
 
 static int connect_writer(Run *run, RsError *err) {
         run->writer = writer_client_free(run->writer);
-        int r = writer_client_connect(run->env->writer_socket, &run->writer, err);
+        int r = writer_client_connect_cancel(run->env->writer_socket, run->env->https.cancel_fd, &run->writer, err);
         if (r < 0)
                 return r;
         writer_client_on_progress(run->writer, on_writer_progress, run);
-        writer_client_set_cancel_fd(run->writer, run->env->https.cancel_fd);
         return 0;
 }
 
@@ -301,26 +303,69 @@ static int act_write_frames(Run *run, RsError *err) {
         return 0;
 }
 
-static int act_finish(Run *run, RsError *err) {
-        int r = writer_call_finish(run->writer, run->progress.primary, err);
-        if (r >= 0 || err->reason != RS_REASON_CANCELLED)
-                return r;
-
-        /* Cancelled while the writer finishes: it says whether that is still possible. */
-        RsError refused = RS_ERROR_INIT;
-        writer_client_set_cancel_fd(run->writer, -EBADF);
-        int aborted = writer_call_abort(run->writer, &refused);
-        if (aborted >= 0 || refused.reason != RS_REASON_STATE)
-                return r;
-
-        /* Past W7: complete before the abort arrived. */
+/* What came of a FINISH nobody answered?  1 = installed, primary filled; 0 = not, *ret_accepted: but past W7.  Asked over a
+ * connection of its own, and not to be cancelled: this is the answer to a cancel. */
+static int ask_end(Run *run, bool *ret_accepted, RsError *err) {
+        _cleanup_(freep) WriterSlotInfo *slots = calloc(WRITER_SLOTS_MAX, sizeof(*slots));
         WriterState state;
-        *err = RS_ERROR_INIT;
-        r = writer_call_state(run->writer, &state, err);
+        uint32_t n;
+
+        if (!slots)
+                return rs_fail_oom(err);
+        run->writer = writer_client_free(run->writer);
+        int r = writer_client_connect(run->env->writer_socket, &run->writer, err);
+        if (r >= 0)
+                r = writer_call_state(run->writer, &state, err);
+        if (r >= 0)
+                r = writer_call_slots(run->writer, slots, WRITER_SLOTS_MAX, &n, err);
         if (r < 0)
                 return r;
-        memcpy(run->progress.primary, state.primary, sizeof(run->progress.primary));
+        *ret_accepted = state.release >= run->head.manifest->release;
+        for (uint32_t i = 0; i < n; i++)
+                if (slots[i].primary && !slots[i].running &&
+                    memcmp(slots[i].bundle_id, run->head.bundle_id, RS_DIGEST_SIZE) == 0) {
+                        memcpy(run->progress.primary, state.primary, sizeof(run->progress.primary));
+                        return 1;
+                }
         return 0;
+}
+
+/* After a FINISH without an answer: done, the reason it failed with (*why), or WRITER_GONE when nobody can tell. */
+static int settle(Run *run, const RsError *why, RsError *err) {
+        RsError gone = RS_ERROR_INIT;
+        bool accepted = false;
+        int r = -EIO;
+
+        for (unsigned i = 0; r < 0 && i <= run->env->writer_retries && i < SETTLE_TRIES; i++) {
+                if (i > 0)
+                        (void) poll(NULL, 0, (int) (run->env->writer_retry_usec / 1000));
+                gone = RS_ERROR_INIT;
+                r = ask_end(run, &accepted, &gone);
+        }
+        *err = RS_ERROR_INIT;
+        if (r > 0)
+                return 0;
+        if (r == 0 && !(accepted && why->reason == RS_REASON_CANCELLED))
+                return rs_pass(err, why);
+        return rs_fail(err, WRITER_GONE, "it went away while it finished, %s%s; the same bundle given again completes it",
+                       r == 0 ? "after the release was accepted" : "and cannot be asked: ", r == 0 ? "" : gone.text);
+}
+
+static int act_finish(Run *run, RsError *err) {
+        int r = writer_call_finish(run->writer, run->progress.primary, err);
+        if (r >= 0 || (err->reason != RS_REASON_CANCELLED && err->reason != RS_REASON_WRITER_GONE))
+                return r;
+
+        const RsError why = *err;
+        if (why.reason == RS_REASON_CANCELLED) {
+                /* Cancelled while the writer finishes: it says whether that is still possible. */
+                RsError refused = RS_ERROR_INIT;
+                writer_client_set_cancel_fd(run->writer, -EBADF);
+                if (writer_call_abort(run->writer, &refused) >= 0)
+                        return r;
+        }
+        /* Past W7 it completes; a writer that died there may have done so or not. */
+        return settle(run, &why, err);
 }
 
 static int act_abort(Run *run, RsError *err) {

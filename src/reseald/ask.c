@@ -84,7 +84,8 @@ static int run_writer(Ask *a) {
         _cleanup_(writer_client_freep) WriterClient *w = NULL;
         char slot[33];
 
-        int r = writer_client_connect(a->env.writer_socket, &w, &a->err);
+        /* A writer that hangs must not keep an installation waiting, nor the end of the service. */
+        int r = writer_client_connect_cancel(a->env.writer_socket, a->env.https.cancel_fd, &w, &a->err);
         if (r >= 0)
                 r = read_view(a, w);
         if (r < 0 || a->kind != ASK_MARK)
