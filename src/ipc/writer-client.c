@@ -346,7 +346,7 @@ int writer_client_connect_cancel(const char *socket_path, int cancel_fd, WriterC
         if (length == 0 || length >= sizeof(address.sun_path))
                 return rs_fail(err, CONFIG, "writer: socket path has %zu characters", length);
         memcpy(address.sun_path, socket_path, length + 1);
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* a full backlog is no reason to hang */
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return rs_fail_errno(err, errno, "writer: socket");
         if (connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)

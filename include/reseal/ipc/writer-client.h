@@ -20,7 +20,7 @@ typedef struct WriterClient WriterClient;
 typedef void (*WriterOnProgress)(void *userdata, const WriterProgress *p);
 
 int writer_client_connect(const char *socket_path, WriterClient **ret, RsError *err);   /* includes HELLO */
-/* The same, woken by cancel_fd (or -EBADF) from the first message on; never waits for the socket itself (WRITER_GONE). */
+/* The same, woken by cancel_fd (or -EBADF) from the first message on; a full backlog is WRITER_GONE. */
 int writer_client_connect_cancel(const char *socket_path, int cancel_fd, WriterClient **ret, RsError *err);
 int writer_client_from_fd(int fd /* taken */, WriterClient **ret, RsError *err);        /* includes HELLO */
 WriterClient *writer_client_free(WriterClient *c);
