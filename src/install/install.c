@@ -126,7 +126,7 @@ static uint32_t collect_slots(const Installer *i, const char *target, GateSlot *
         return n;
 }
 
-static int pass_gate(Installer *i, Span manifest_cms, bool from_network, const char *target, RsError *err) {
+static int pass_gate(Installer *i, Span manifest_cms, const char *target, RsError *err) {
         GateSlot slots[RS_IMAGES_MAX];
         GateInput input = {
                 .manifest_cms = manifest_cms,
@@ -144,7 +144,7 @@ static int pass_gate(Installer *i, Span manifest_cms, bool from_network, const c
         r = trust_store_check(i->knowledge.store, &i->tpm.record, err);
         if (r < 0)
                 return r;
-        knowledge_for_gate(i, from_network, &input);
+        knowledge_for_gate(i, &input);
         r = accept_release(&input, &i->release, err);
         if (r < 0)
                 return r;
@@ -238,7 +238,7 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
         return 0;
 }
 
-static int offer(Installer *i, Span manifest_cms, bool from_network, RsError *err) {
+static int offer(Installer *i, Span manifest_cms, RsError *err) {
         char target[INSTALL_NAME_SIZE + 1];
         const BootSlotState *running;
         InstallRecord open = { 0 };
@@ -265,7 +265,7 @@ static int offer(Installer *i, Span manifest_cms, bool from_network, RsError *er
         r = choose_target(i, &state, &open, target, err);
         if (r < 0)
                 return r;
-        r = pass_gate(i, manifest_cms, from_network, target, err);
+        r = pass_gate(i, manifest_cms, target, err);
         if (r < 0)
                 return r;
         r = check_targets(i, err);
@@ -274,14 +274,14 @@ static int offer(Installer *i, Span manifest_cms, bool from_network, RsError *er
         return resume_record(i, &open, target, err);
 }
 
-int install_offer(Installer *i, Span manifest_cms, bool from_network, WriterOffer *ret, RsError *err) {
+int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err) {
         WriterOffer answer = { 0 };
         int r;
 
         install_abort(i);
         if (i->device.on_step)
                 i->device.on_step(i->device.userdata, INSTALL_W0_GATE, false);
-        r = offer(i, manifest_cms, from_network, err);
+        r = offer(i, manifest_cms, err);
         knowledge_forget_links(i);
         if (r < 0) {
                 install_abort(i);

@@ -116,7 +116,7 @@ int knowledge_refresh(Installer *i, RsError *err) {
 
 /* -- for the gate ----------------------------------------------------------------------------------------------- */
 
-void knowledge_for_gate(Installer *i, bool from_network, GateInput *ret) {
+void knowledge_for_gate(Installer *i, GateInput *ret) {
         Knowledge *k = &i->knowledge;
 
         ret->firmware_root = trust_store_firmware(k->store);
@@ -124,8 +124,7 @@ void knowledge_for_gate(Installer *i, bool from_network, GateInput *ret) {
         ret->recovery = trust_store_recovery(k->store, &ret->n_recovery);
         ret->time = knowledge_time(i);
         ret->freshness = freshness_view(&k->freshness, &ret->time);
-        ret->from_network = from_network;
-        ret->allow_intermediate = i->device.policy.allow_intermediate;
+        ret->freshness_policy = i->device.policy.freshness;
         ret->require_time = i->device.policy.require_time;
         ret->require_crl = i->device.policy.require_crl;
         ret->crl_grace = i->device.policy.crl_grace_sec;

@@ -35,7 +35,7 @@ typedef struct Knowledge {
 int knowledge_refresh(struct Installer *i, RsError *err);
 TimeInterval knowledge_time(struct Installer *i);
 /* The part of the gate's input that comes from here; borrows. */
-void knowledge_for_gate(struct Installer *i, bool from_network, GateInput *ret);
+void knowledge_for_gate(struct Installer *i, GateInput *ret);
 /* W7: floors into the record that is about to be committed. */
 void knowledge_for_record(struct Installer *i, const SignerInfo *signer, TpmRecord *record);
 void knowledge_forget_links(struct Installer *i);

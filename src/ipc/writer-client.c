@@ -311,7 +311,7 @@ static int call_hello(WriterClient *c, RsError *err) {
         return 0;
 }
 
-int writer_client_from_fd(int fd, WriterClient **ret, RsError *err) {
+static int from_fd(int fd, int cancel_fd, WriterClient **ret, RsError *err) {
         _cleanup_(closep) int owned = fd;
         _cleanup_(writer_client_freep) WriterClient *c = NULL;
         int flags, r;
@@ -322,7 +322,7 @@ int writer_client_from_fd(int fd, WriterClient **ret, RsError *err) {
         c = calloc(1, sizeof(*c));
         if (!c)
                 return rs_fail_oom(err);
-        c->cancel_fd = -EBADF;
+        c->cancel_fd = cancel_fd >= 0 ? cancel_fd : -EBADF;
         c->patience_usec = PATIENCE_USEC;
         r = channel_new(TAKE_FD(owned), &c->channel, err);
         if (r < 0)
@@ -334,7 +334,11 @@ int writer_client_from_fd(int fd, WriterClient **ret, RsError *err) {
         return 0;
 }
 
-int writer_client_connect(const char *socket_path, WriterClient **ret, RsError *err) {
+int writer_client_from_fd(int fd, WriterClient **ret, RsError *err) {
+        return from_fd(fd, -EBADF, ret, err);
+}
+
+int writer_client_connect_cancel(const char *socket_path, int cancel_fd, WriterClient **ret, RsError *err) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_(closep) int fd = -EBADF;
         size_t length = strlen(socket_path);
@@ -342,12 +346,16 @@ int writer_client_connect(const char *socket_path, WriterClient **ret, RsError *
         if (length == 0 || length >= sizeof(address.sun_path))
                 return rs_fail(err, CONFIG, "writer: socket path has %zu characters", length);
         memcpy(address.sun_path, socket_path, length + 1);
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return rs_fail_errno(err, errno, "writer: socket");
         if (connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return rs_fail(err, WRITER_GONE, "writer: %s: %s", socket_path, strerror(errno));
-        return writer_client_from_fd(TAKE_FD(fd), ret, err);
+        return from_fd(TAKE_FD(fd), cancel_fd, ret, err);
+}
+
+int writer_client_connect(const char *socket_path, WriterClient **ret, RsError *err) {
+        return writer_client_connect_cancel(socket_path, -EBADF, ret, err);
 }
 
 WriterClient *writer_client_free(WriterClient *c) {
@@ -404,14 +412,14 @@ int writer_call_state(WriterClient *c, WriterState *ret, RsError *err) {
         return judge(c, writer_decode_state(answer.payload, ret, err), err);
 }
 
-int writer_call_offer(WriterClient *c, bool offline, Span manifest_cms, WriterOffer *ret, RsError *err) {
+int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsError *err) {
         _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
         Message answer;
         int r;
 
         if (manifest_cms.size == 0 || manifest_cms.size > RS_MANIFEST_CMS_MAX)
                 return rs_fail(err, MANIFEST, "signed manifest of %zu bytes", manifest_cms.size);
-        writer_encode_offer_request(&request, offline, manifest_cms);
+        writer_encode_offer_request(&request, manifest_cms);
         c->frame_error = RS_ERROR_INIT;
         r = call(c, WRITER_OFFER, &request, &answer, err);
         if (r < 0)

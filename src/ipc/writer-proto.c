@@ -212,20 +212,19 @@ int writer_decode_state(Span p, WriterState *ret, RsError *err) {
 
 /* -- OFFER ------------------------------------------------------------------------------------------------------ */
 
-void writer_encode_offer_request(Encoder *e, bool offline, Span manifest_cms) {
-        encoder_u32(e, offline ? 1 : 0);
+void writer_encode_offer_request(Encoder *e, Span manifest_cms) {
+        encoder_u32(e, 0);
         encoder_span(e, manifest_cms);
 }
 
-int writer_decode_offer_request(Span p, bool *ret_offline, Span *ret_manifest_cms, RsError *err) {
+int writer_decode_offer_request(Span p, Span *ret_manifest_cms, RsError *err) {
         Reader r = READER(p);
-        bool offline = field_take_bool(&r);
         Span cms;
 
+        reader_zeros(&r, 4);
         cms = reader_span(&r, r.rest.size);
         if (reader_finish(&r) < 0 || cms.size == 0 || cms.size > RS_MANIFEST_CMS_MAX)
                 return rs_fail(err, PROTOCOL, "OFFER: not well-formed");
-        *ret_offline = offline;
         *ret_manifest_cms = cms;
         return 0;
 }

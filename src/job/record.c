@@ -112,3 +112,25 @@ int record_remove(int dir_fd, RsError *err) {
         int r = file_remove(dir_fd, JOB_RECORD_FILE, err);
         return r < 0 ? r : 0;
 }
+
+int record_load_last_id(int dir_fd, uint32_t *ret, RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        size_t size;
+
+        int r = file_read(dir_fd, JOB_LAST_ID_FILE, sizeof(uint32_t), &data, &size, err);
+        if (r < 0)
+                return r;
+        Reader in = READER(SPAN(data, r > 0 ? size : 0));
+        uint32_t id = reader_u32(&in);
+        *ret = reader_finish(&in) < 0 ? 0 : id;
+        return 0;
+}
+
+int record_save_last_id(int dir_fd, uint32_t id, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+
+        encoder_u32(&e, id);
+        if (encoder_finish(&e) < 0)
+                return rs_fail_oom(err);
+        return file_replace(dir_fd, JOB_LAST_ID_FILE, encoder_view(&e), 0600, err);
+}

@@ -6,16 +6,20 @@
  * (event_of), and what comes next in the table.  Everything may be repeated: after the writer was lost the
  * manifest is offered again, passes the gate again, and the writer says which frames it has proven.
  *
+ * A TPM that does not answer or is held by others (TpmGone, TpmBusy), here or at the writer, ends an attempt, not
+ * the job: it is begun anew after a pause, within the job's deadline, unless the bundle came through a pipe.
+ *
  * The cancel descriptor wakes every wait (source and writer poll it).  An abort afterwards must not be
  * cancelled itself, so the writer client forgets the descriptor first.  A FINISH that has passed the point
  * of no return answers the abort with `State`; the installation then completes, and the job is done, not
- * cancelled (protocol-writer.md, ABORT).
+ * cancelled (protocol-writer.md, ABORT).  When the writer dies instead of answering, its successor is asked
+ * what the slots hold: the job says done, cancelled, or WriterGone when nobody can tell.
  */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <time.h>
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
@@ -25,6 +29,9 @@
 #include "evidence.h"
 #include "grant.h"
 #include "head.h"
+
+#define PAUSE_MAX_USEC (60 * UINT64_C(1000000))
+#define SETTLE_TRIES 5u /* the socket starts the writer; it is not away for long */
 
 typedef struct RunImage {
         Table *table;
@@ -47,8 +54,17 @@ typedef struct Run {
         WriterOffer offer;
         Secret *content_key;
         RunImage images[RS_IMAGES_MAX];
-        unsigned losses;        /* since a frame was written */
+        unsigned losses;        /* of the writer, since a frame was written */
+        unsigned tpm_failures;  /* likewise */
+        uint64_t deadline_usec; /* absolute: of the whole job */
 } Run;
+
+static uint64_t now_usec(void) {
+        struct timespec t = { 0 };
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &t); /* cannot fail for this clock */
+        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
 
 static void report(Run *run) {
         if (run->fn)
@@ -83,7 +99,7 @@ static void on_frame(void *userdata, uint32_t image, uint64_t plain_size) {
         Run *run = userdata;
 
         (void) image;
-        run->losses = 0;
+        run->losses = run->tpm_failures = 0;
         run->progress.done_bytes += plain_size;
         report(run);
 }
@@ -106,11 +122,10 @@ static FlowSpec flow_spec(Run *run) {
 
 static int connect_writer(Run *run, RsError *err) {
         run->writer = writer_client_free(run->writer);
-        int r = writer_client_connect(run->env->writer_socket, &run->writer, err);
+        int r = writer_client_connect_cancel(run->env->writer_socket, run->env->https.cancel_fd, &run->writer, err);
         if (r < 0)
                 return r;
         writer_client_on_progress(run->writer, on_writer_progress, run);
-        writer_client_set_cancel_fd(run->writer, run->env->https.cancel_fd);
         return evidence_time(run->env, run->writer, err);
 }
 
@@ -133,12 +148,21 @@ static FdLimits fd_limits(const JobEnv *env) {
         };
 }
 
+/* One deadline over all attempts. */
+static int new_https(Run *run, RsError *err) {
+        HttpsConfig config = run->env->https;
+        uint64_t now = now_usec();
+
+        config.deadline_usec = run->deadline_usec > now ? run->deadline_usec - now : 0;
+        return https_new(&config, &run->https, err);
+}
+
 /* A web server is asked anew; what a descriptor has given is not given twice. */
 static int open_source(Run *run, RsError *err) {
         if (run->order->url) {
                 run->source = source_close(run->source);
                 run->https = https_free(run->https);
-                int r = https_new(&run->env->https, &run->https, err);
+                int r = new_https(run, err);
                 return r < 0 ? r : https_open(run->https, run->order->url, &run->source, err);
         }
         if (run->source)
@@ -187,11 +211,22 @@ static int act_read_head(Run *run, RsError *err) {
         return read_head(run, err);
 }
 
+static bool is_transient_tpm(RsReason reason) {
+        return reason == RS_REASON_TPM_GONE || reason == RS_REASON_TPM_BUSY;
+}
+
+/* Before the next attempt: doubled each time, up to a minute. */
+static uint64_t pause_usec(const Run *run, unsigned failures) {
+        uint64_t pause = run->env->writer_retry_usec << (failures > 0 ? (failures < 7 ? failures - 1 : 6) : 0);
+
+        return pause < PAUSE_MAX_USEC ? pause : PAUSE_MAX_USEC;
+}
+
 static int wait_or_cancel(const JobEnv *env, uint64_t usec, RsError *err) {
         struct pollfd p = { .fd = env->https.cancel_fd, .events = POLLIN };
 
         if (poll(&p, 1, (int) (usec / 1000)) > 0)
-                return rs_fail(err, CANCELLED, "while waiting for the writer");
+                return rs_fail(err, CANCELLED, "while waiting to try again");
         return 0;
 }
 
@@ -201,8 +236,9 @@ static int act_reconnect(Run *run, RsError *err) {
         forget_images(run);
         run->progress.lost = true;
         run->progress.step = 0;
-        run->losses++;
-        int r = wait_or_cancel(run->env, run->env->writer_retry_usec << (run->losses < 6 ? run->losses - 1 : 5), err);
+        bool tpm = is_transient_tpm(run->progress.failure.reason);
+        unsigned failures = tpm ? ++run->tpm_failures : ++run->losses;
+        int r = wait_or_cancel(run->env, pause_usec(run, failures), err);
         if (r < 0)
                 return r;
         if (!run->head.manifest)
@@ -221,8 +257,7 @@ static int act_offer(Run *run, RsError *err) {
 
         int r = evidence_send(&place, run->writer, err);
         if (r >= 0)
-                r = writer_call_offer(run->writer, !run->order->url, SPAN(run->head.cms, run->head.cms_size), &run->offer,
-                                      err);
+                r = writer_call_offer(run->writer, SPAN(run->head.cms, run->head.cms_size), &run->offer, err);
         if (r < 0)
                 return r;
         if (run->offer.n_images != run->head.manifest->n_images ||
@@ -251,7 +286,7 @@ static int act_open_ticket(Run *run, RsError *err) {
         if (!order->url && (!order->ticket_url || !order->ticket_url[0]))
                 return rs_fail(err, TICKET, "the bundle is encrypted, and no ticket came with it");
         if (!run->https)
-                r = https_new(&run->env->https, &run->https, err);
+                r = new_https(run, err);
         return r < 0 ? r : grant_fetch(run->env, run->https, order->url, order->ticket_url, run->head.bundle_id,
                                        &run->content_key, err);
 }
@@ -319,26 +354,69 @@ static int act_write_frames(Run *run, RsError *err) {
         return 0;
 }
 
-static int act_finish(Run *run, RsError *err) {
-        int r = writer_call_finish(run->writer, run->progress.primary, err);
-        if (r >= 0 || err->reason != RS_REASON_CANCELLED)
-                return r;
-
-        /* Cancelled while the writer finishes: it says whether that is still possible. */
-        RsError refused = RS_ERROR_INIT;
-        writer_client_set_cancel_fd(run->writer, -EBADF);
-        int aborted = writer_call_abort(run->writer, &refused);
-        if (aborted >= 0 || refused.reason != RS_REASON_STATE)
-                return r;
-
-        /* Past W7: complete before the abort arrived. */
+/* What came of a FINISH nobody answered?  1 = installed, primary filled; 0 = not, *ret_accepted: but past W7.  Asked over a
+ * connection of its own, and not to be cancelled: this is the answer to a cancel. */
+static int ask_end(Run *run, bool *ret_accepted, RsError *err) {
+        _cleanup_(freep) WriterSlotInfo *slots = calloc(WRITER_SLOTS_MAX, sizeof(*slots));
         WriterState state;
-        *err = RS_ERROR_INIT;
-        r = writer_call_state(run->writer, &state, err);
+        uint32_t n;
+
+        if (!slots)
+                return rs_fail_oom(err);
+        run->writer = writer_client_free(run->writer);
+        int r = writer_client_connect(run->env->writer_socket, &run->writer, err);
+        if (r >= 0)
+                r = writer_call_state(run->writer, &state, err);
+        if (r >= 0)
+                r = writer_call_slots(run->writer, slots, WRITER_SLOTS_MAX, &n, err);
         if (r < 0)
                 return r;
-        memcpy(run->progress.primary, state.primary, sizeof(run->progress.primary));
+        *ret_accepted = state.release >= run->head.manifest->release;
+        for (uint32_t i = 0; i < n; i++)
+                if (slots[i].primary && !slots[i].running &&
+                    memcmp(slots[i].bundle_id, run->head.bundle_id, RS_DIGEST_SIZE) == 0) {
+                        memcpy(run->progress.primary, state.primary, sizeof(run->progress.primary));
+                        return 1;
+                }
         return 0;
+}
+
+/* After a FINISH without an answer: done, why it failed, or WRITER_GONE when nobody can tell. */
+static int settle(Run *run, const RsError *why, RsError *err) {
+        RsError gone = RS_ERROR_INIT;
+        bool accepted = false;
+        int r = -EIO;
+
+        for (unsigned i = 0; r < 0 && i <= run->env->writer_retries && i < SETTLE_TRIES; i++) {
+                if (i > 0)
+                        (void) poll(NULL, 0, (int) (run->env->writer_retry_usec / 1000));
+                gone = RS_ERROR_INIT;
+                r = ask_end(run, &accepted, &gone);
+        }
+        *err = RS_ERROR_INIT;
+        if (r > 0)
+                return 0;
+        if (r == 0 && !(accepted && why->reason == RS_REASON_CANCELLED))
+                return rs_pass(err, why);
+        return rs_fail(err, WRITER_GONE, "while it finished, %s%s; the same bundle again completes it",
+                       r == 0 ? "after the release was accepted" : "and cannot be asked: ", r == 0 ? "" : gone.text);
+}
+
+static int act_finish(Run *run, RsError *err) {
+        int r = writer_call_finish(run->writer, run->progress.primary, err);
+        if (r >= 0 || (err->reason != RS_REASON_CANCELLED && err->reason != RS_REASON_WRITER_GONE))
+                return r;
+
+        const RsError why = *err;
+        if (why.reason == RS_REASON_CANCELLED) {
+                /* Cancelled while the writer finishes: it says whether that is still possible. */
+                RsError refused = RS_ERROR_INIT;
+                writer_client_set_cancel_fd(run->writer, -EBADF);
+                if (writer_call_abort(run->writer, &refused) >= 0)
+                        return r;
+        }
+        /* Past W7 it completes; a writer that died there may have done so or not. */
+        return settle(run, &why, err);
 }
 
 static int act_abort(Run *run, RsError *err) {
@@ -373,6 +451,22 @@ static int (*const ACTIONS[_JOB_ACTION_MAX])(Run *run, RsError *err) = {
 
 /* -- the loop ------------------------------------------------------------------------------------ */
 
+/* A TPM that is away or held for a moment is asked again, if all that was read before can be read again. */
+static bool may_ask_tpm_again(const Run *run) {
+        if (!run->order->url && (!run->source || source_forward_only(run->source)))
+                return false;
+        return now_usec() + pause_usec(run, run->tpm_failures + 1) < run->deadline_usec;
+}
+
+/* The source cannot know why no certificate was shown. */
+static void explain(const JobEnv *env, RsError *why) {
+        if (why->reason != RS_REASON_AUTH_DEVICE || env->https.identity)
+                return;
+        RsError clear = RS_ERROR_INIT;
+        (void) rs_fail(&clear, NOT_PROVISIONED, "this device has no certificate to show to the source: %s", why->text);
+        *why = clear;
+}
+
 static JobEvent event_of(Run *run, int r, const RsError *why) {
         if (r >= 0)
                 return JOB_EVENT_SUCCESS;
@@ -381,6 +475,8 @@ static JobEvent event_of(Run *run, int r, const RsError *why) {
         /* Busy: the connection of a killed predecessor may linger for a moment. */
         if ((why->reason == RS_REASON_WRITER_GONE || why->reason == RS_REASON_BUSY) &&
             run->losses < run->env->writer_retries)
+                return JOB_EVENT_LOST;
+        if (is_transient_tpm(why->reason) && may_ask_tpm_again(run))
                 return JOB_EVENT_LOST;
         return JOB_EVENT_FAILURE;
 }
@@ -397,6 +493,7 @@ int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *us
         _cleanup_(run_done) Run run = {
                 .env = &own, .order = order, .fn = fn, .userdata = userdata,
                 .progress = { .state = JOB_STATE_QUEUED },
+                .deadline_usec = now_usec() + env->https.deadline_usec,
         };
         JobEvent event = is_cancelled(env) ? JOB_EVENT_CANCEL : JOB_EVENT_START;
 
@@ -417,7 +514,11 @@ int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *us
                 int r = ACTIONS[t->action](&run, &why);
                 if (r >= 0 && !job_state_is_final(t->next) && t->next != JOB_STATE_FINISH && is_cancelled(env))
                         r = rs_fail(&why, CANCELLED, "in state %s", job_state_to_string(t->next));
+                if (r < 0)
+                        explain(env, &why);
                 event = event_of(&run, r, &why);
+                if (event == JOB_EVENT_LOST && is_transient_tpm(why.reason))
+                        (void) rs_context(&why, "the TPM is asked again in a moment");
                 if (r < 0)
                         run.progress.failure = why;
                 else if (!job_state_is_final(run.progress.state))
@@ -453,7 +554,11 @@ static void ask_writer(Run *run, JobInspection *i) {
 int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError *err) {
         JobOrder order = JOB_ORDER_INIT;
         JobEnv own = *env;
-        _cleanup_(run_done) Run run = { .env = &own, .order = &order };
+        _cleanup_(run_done) Run run = {
+                .env = &own,
+                .order = &order,
+                .deadline_usec = now_usec() + env->https.deadline_usec,
+        };
         RsError unknown = RS_ERROR_INIT;
 
         order.url = url;
@@ -463,8 +568,10 @@ int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError 
         PathRules time = time_rules(&own);
         if (r >= 0)
                 r = head_read(run.source, env->firmware, &time, &run.head, err);
-        if (r < 0)
-                return r;
+        if (r < 0) {
+                explain(env, err);
+                return -err->errnum;
+        }
 
         JobInspection i = {
                 .encrypted = run.head.header.encrypted,

@@ -38,6 +38,7 @@
 #include <reseal/base/text.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/format/limits.h>
+#include <reseal/pki/cms.h>
 #include <reseal/pki/crl.h>
 #include <reseal/pki/firmware.h>
 #include <reseal/pki/path.h>
@@ -373,6 +374,13 @@ static int describe(X509 *leaf, SignerInfo *ret, RsError *err) {
                 return rs_fail_ssl(err, CERTIFICATE, "the validity period cannot be read");
         *ret = info;
         return 0;
+}
+
+int certificate_describe(const char *path, SignerInfo *ret, RsError *err) {
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = NULL;
+        int r = certs_load(path, &certs, err);
+
+        return r < 0 ? r : describe(sk_X509_value(certs, 0), ret, err);
 }
 
 static int prepare(X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors,

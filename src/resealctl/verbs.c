@@ -308,6 +308,15 @@ int verb_check(Client *c, int argc, char **argv) {
         return EXIT_OK;
 }
 
+static void print_time(time_t when) {
+        char date[32] = "-";
+        struct tm tm;
+
+        if (gmtime_r(&when, &tm))
+                (void) strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
+        printf("%s", date);
+}
+
 int verb_keys(Client *c, int argc, char **argv) {
         _cleanup_(json_decrefp) json_t *keys = NULL;
         RsError err = RS_ERROR_INIT;
@@ -328,11 +337,13 @@ int verb_keys(Client *c, int argc, char **argv) {
 
                 printf("%s%s%s\n", bold(c->options), name ? name : "?", plain(c->options));
                 json_object_foreach(object, key, value) {
-                        printf("  %-22s ", key);
+                        printf("  %-24s ", key);
                         if (json_is_array(value))
                                 print_list(value);
                         else if (json_is_string(value))
                                 printf("%s", text_of(object, key));
+                        else if (json_is_integer(value))
+                                print_time((time_t) json_integer_value(value));
                         else
                                 printf("%s", json_is_true(value) ? "yes" : "no");
                         printf("\n");

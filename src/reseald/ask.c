@@ -84,7 +84,8 @@ static int run_writer(Ask *a) {
         _cleanup_(writer_client_freep) WriterClient *w = NULL;
         char slot[33];
 
-        int r = writer_client_connect(a->env.writer_socket, &w, &a->err);
+        /* A writer that hangs must not keep a job behind it from being cancelled, nor the service from ending. */
+        int r = writer_client_connect_cancel(a->env.writer_socket, a->env.https.cancel_fd, &w, &a->err);
         if (r >= 0)
                 r = read_view(a, w);
         if (r < 0 || a->kind != ASK_MARK)
@@ -165,7 +166,7 @@ static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t wh
         a->request = sd_bus_message_ref(request);
         a->kind = kind;
         a->what = what;
-        a->env = manager_job_env(m, m->ask_cancel_fd);
+        a->env = manager_job_env(m, kind == ASK_SLOTS || kind == ASK_MARK ? m->writer_cancel_fd : m->ask_cancel_fd);
         a->env.https.deadline_usec = ASK_DEADLINE_USEC;
         a->env.https.max_retries = 1;
         if (kind == ASK_MARK)

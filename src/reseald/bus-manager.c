@@ -191,6 +191,15 @@ static int append_attributes(sd_bus_message *reply, const TpmKey *key) {
         return r;
 }
 
+static int append_certificate(sd_bus_message *reply, const SignerInfo *c) {
+        char spki[HEX_SIZE(32)];
+
+        hex_encode(SPAN_ARRAY(c->spki_sha256), spki);
+        return sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}", "certificate-subject", "s", c->subject,
+                                     "certificate-not-before", "t", c->not_before, "certificate-not-after", "t",
+                                     c->not_after, "certificate-spki-sha256", "s", spki);
+}
+
 static int append_key(sd_bus_message *reply, TpmKeyPurpose purpose, const IdentityKey *k) {
         char id[HEX_SIZE(32)];
 
@@ -206,6 +215,8 @@ static int append_key(sd_bus_message *reply, TpmKeyPurpose purpose, const Identi
                                           (int) k->has_certificate);
         if (r >= 0)
                 r = append_attributes(reply, &k->key);
+        if (r >= 0 && k->described)
+                r = append_certificate(reply, &k->certificate);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return r < 0 ? r : sd_bus_message_close_container(reply);

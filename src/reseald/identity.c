@@ -36,6 +36,19 @@ void identity_done(Identity *i) {
         i->firmware_anchors = anchors_free(i->firmware_anchors);
 }
 
+/* A certificate that cannot be read is left to whoever has to show it. */
+static int load_certificate(const DaemonConfig *config, TpmKeyPurpose purpose, IdentityKey *k, RsError *err) {
+        RsError ignored = RS_ERROR_INIT;
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", config->keys_dir, FILES[purpose].certificate) < 0) {
+                path = NULL;
+                return rs_fail_oom(err);
+        }
+        k->described = certificate_describe(path, &k->certificate, &ignored) >= 0;
+        return 0;
+}
+
 static int load_key(int dir_fd, TpmKeyPurpose purpose, IdentityKey *ret, RsError *err) {
         _cleanup_(freep) uint8_t *blob = NULL;
         _cleanup_(encoder_done) Encoder spki = ENCODER_INIT;
@@ -84,8 +97,11 @@ static int load_tpm(const DaemonConfig *config, int dir_fd, Identity *i, RsError
         if (size != TPM_NAME_SIZE)
                 return rs_fail(err, TPM_STATE, "%s has %zu bytes instead of %u", RS_FILE_SRK_NAME, size, TPM_NAME_SIZE);
         r = tpm_new(&config->tpm, name, &i->tpm, err);
-        for (int p = 0; r >= 0 && p < _TPM_KEY_PURPOSE_MAX; p++)
+        for (int p = 0; r >= 0 && p < _TPM_KEY_PURPOSE_MAX; p++) {
                 r = load_key(dir_fd, (TpmKeyPurpose) p, &i->keys[p], err);
+                if (r >= 0 && i->keys[p].has_certificate)
+                        r = load_certificate(config, (TpmKeyPurpose) p, &i->keys[p], err);
+        }
         if (r < 0)
                 return r;
         return load_tls(config, i, err);

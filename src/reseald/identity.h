@@ -22,6 +22,8 @@ typedef struct IdentityKey {
         TpmKey key;
         uint8_t spki_sha256[32];
         bool has_certificate;
+        bool described;                         /* the certificate could be read */
+        SignerInfo certificate;                 /* as it says itself; judged by the source, not here */
 } IdentityKey;
 
 typedef struct Identity {

@@ -57,8 +57,10 @@ static void log_step(Job *j, const JobProgress *p) {
         }
         if (p->state == JOB_STATE_CONNECT && p->failure.reason != RS_REASON_NONE) {
                 f.error = &p->failure;
-                journal_send(JOURNAL_WRITER_LOST, &f, "Job %u: the writer is away (%s), ignoring it and asking again",
-                             j->id, p->failure.text);
+                bool tpm = p->failure.reason == RS_REASON_TPM_GONE || p->failure.reason == RS_REASON_TPM_BUSY;
+                journal_send(tpm ? JOURNAL_TPM_AWAY : JOURNAL_WRITER_LOST, &f,
+                             "Job %u: the %s is away (%s), ignoring it and asking again", j->id, tpm ? "TPM" : "writer",
+                             p->failure.text);
                 return;
         }
         if (!job_state_is_final(p->state))
@@ -80,15 +82,27 @@ static void save_record(Job *j, const JobProgress *p) {
                              "Job %u would not resume after a restart, ignoring: %s", j->id, err.text);
 }
 
+/* The record goes with the job, its number stays taken: whoever watches job 7 must not find another one there. */
+static void save_id(Job *j) {
+        RsError err = RS_ERROR_INIT;
+
+        if (record_save_last_id(j->manager->state_dir_fd, j->id, &err) < 0)
+                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .job = j->id, .error = &err },
+                             "Number %u may be given again after a restart, ignoring: %s", j->id, err.text);
+}
+
 static void on_progress(void *userdata, const JobProgress *p) {
         Job *j = userdata;
-        bool step = p->state != j->logged;
+        /* A loss leads from connect to connect: it is told once, whatever the number of attempts. */
+        bool step = p->state != j->logged ||
+                    (p->state == JOB_STATE_CONNECT && p->failure.reason != j->logged_reason);
 
         (void) pthread_mutex_lock(&j->lock);
         j->progress = *p;
         (void) pthread_mutex_unlock(&j->lock);
         if (step) {
                 j->logged = p->state;
+                j->logged_reason = p->failure.reason;
                 log_step(j, p);
         }
         if (!job_state_is_final(p->state) && (step || clock_boottime_usec() - j->saved_usec > SAVE_USEC))
@@ -126,6 +140,7 @@ static void job_task_run(Task *t) {
         /* Whoever inspected was told to stop (job_start); nobody queues behind a job. */
         if (j->manager->ask_cancel_fd >= 0)
                 (void) eventfd_read(j->manager->ask_cancel_fd, &unused);
+        save_id(j);
         save_record(j, &j->progress);
         j->ran = true;
         if (job_run(&env, &order, on_progress, j, &last, &j->failure) < 0 &&
@@ -201,7 +216,10 @@ static void report_end(Job *j) {
 static void job_task_done(Task *t) {
         Job *j = (Job *) t;
         Manager *m = j->manager;
+        eventfd_t unused;
 
+        if (!m->stopping)
+                (void) eventfd_read(m->writer_cancel_fd, &unused);
         j->tick = sd_event_source_disable_unref(j->tick);
         take_progress(j, &j->shown);
         j->rate = 0;
@@ -298,8 +316,7 @@ static void submit(Job *j) {
 static void announce(Job *j, JournalMessage message, const char *text) {
         Manager *m = j->manager;
 
-        if (j->id > m->last_id)
-                m->last_id = j->id;
+        m->last_id = j->id;
         j->shown = j->progress;
         m->job = j;
         journal_send(message, &(JournalFields){ .job = j->id, .source = j->source }, "Job %u %s: %s", j->id, text,
@@ -352,7 +369,7 @@ int job_start(Manager *m, const JobRequest *q, Job **ret, RsError *err) {
         r = job_new(m, q, &j, err);
         if (r < 0)
                 return r;
-        j->id = m->last_id + 1;
+        j->id = m->last_id < UINT32_MAX ? m->last_id + 1 : 1;
         j->record.id = j->id;
         (void) snprintf(j->record.url, sizeof(j->record.url), "%s", j->url ? j->url : j->source);
         (void) snprintf(j->record.ticket_url, sizeof(j->record.ticket_url), "%s", j->ticket_url);
@@ -399,6 +416,8 @@ void job_cancel(Job *j, bool by_caller) {
         if (by_caller)
                 j->cancelled = true;
         (void) eventfd_write(j->cancel_fd, 1); /* stays readable: every wait of the job ends */
+        /* it may stand behind a question to a writer that hangs */
+        (void) eventfd_write(j->manager->writer_cancel_fd, 1);
         if (!j->waiting)
                 return;
         /* Nobody is at work on it: it ends here. */

@@ -61,7 +61,7 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
 
         if (!m)
                 return rs_fail_oom(err);
-        m->state_dir_fd = m->ask_cancel_fd = -EBADF;
+        m->state_dir_fd = m->ask_cancel_fd = m->writer_cancel_fd = -EBADF;
         int r = daemon_config_read(config_path, &m->config, err);
         if (r >= 0)
                 r = identity_load(&m->config, &m->identity, err);
@@ -78,7 +78,8 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
         if (m->state_dir_fd < 0)
                 return rs_fail_errno(err, errno, "%s", m->config.state_dir);
         m->ask_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (m->ask_cancel_fd < 0)
+        m->writer_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (m->ask_cancel_fd < 0 || m->writer_cancel_fd < 0)
                 return rs_fail_errno(err, errno, "eventfd");
         const struct group *g = getgrnam(GROUP_OPERATOR);
         m->operator_gid = g ? g->gr_gid : UINT_MAX;
@@ -109,6 +110,9 @@ static void resume(Manager *m) {
         RsError err = RS_ERROR_INIT;
 
         /* Slots first: once the job has the worker, callers are told what was known before it. */
+        if (record_load_last_id(m->state_dir_fd, &m->last_id, &err) < 0)
+                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .error = &err }, "Job numbers begin anew, ignoring: %s", err.text);
+        err = RS_ERROR_INIT;
         int r = record_load(m->state_dir_fd, &record, &err);
         (void) ask_slots(m, NULL);
         if (r == 1) {
@@ -147,6 +151,7 @@ void manager_stop(Manager *m) {
         m->stopping = true;
         (void) sd_notify(0, "STOPPING=1");
         (void) eventfd_write(m->ask_cancel_fd, 1);
+        (void) eventfd_write(m->writer_cancel_fd, 1);
         if (m->job)
                 job_cancel(m->job, false);
         (void) sd_event_exit(m->event, 0);
@@ -165,6 +170,7 @@ Manager *manager_free(Manager *m) {
         daemon_config_done(&m->config);
         closep(&m->state_dir_fd);
         closep(&m->ask_cancel_fd);
+        closep(&m->writer_cancel_fd);
         free(m);
         return NULL;
 }

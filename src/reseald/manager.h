@@ -60,6 +60,7 @@ typedef struct Job {
         JobRecord record;            /* worker, while the task runs */
         uint64_t saved_usec;         /* worker */
         JobState logged;             /* worker */
+        RsReason logged_reason;      /* worker: of the loss that was logged */
         RsError failure;
         bool ran;
 } Job;
@@ -76,7 +77,8 @@ struct Manager {
         View view;
         RsReason last_reason;        /* how the last job ended; NONE = well or none yet */
         bool stopping;
-        int ask_cancel_fd;           /* ends what ask.c has under way when the daemon stops */
+        int ask_cancel_fd;           /* ends inspections, when an installation begins or the daemon stops */
+        int writer_cancel_fd;        /* ends questions to the writer, when a job behind them is cancelled, or at the end */
         unsigned n_checks;           /* authorizations being asked for */
         unsigned operator_gid;       /* UINT_MAX: there is no such group */
 };

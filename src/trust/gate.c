@@ -231,8 +231,7 @@ int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err) 
         r = check_policy(input, a->manifest, err);
         if (r < 0)
                 return r;
-        r = freshness_judge(&input->freshness, a->manifest->release, input->from_network, input->allow_intermediate,
-                            &a->verdict, err);
+        r = freshness_judge(&input->freshness, a->manifest->release, &input->freshness_policy, &a->verdict, err);
         if (r < 0)
                 return r;
         r = keep_cms(input->manifest_cms, a, err);

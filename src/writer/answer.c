@@ -58,7 +58,7 @@ static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
         a->failed = RS_ERROR_INIT;
         a->finished = false;
         a->ring = ring_free(a->ring);
-        r = install_offer(a->installer, SPAN(w->bytes, w->size), !w->offline, &offer, err);
+        r = install_offer(a->installer, SPAN(w->bytes, w->size), &offer, err);
         if (r < 0)
                 return r;
         w->tabled = install_tabled(a->installer);

@@ -56,6 +56,7 @@ static int set_policy(WriterConfig *c, const char *key, const char *value, RsErr
                 { "require-encryption", &c->require_encryption },
                 { "require-time", &c->require_time },
                 { "require-crl", &c->require_crl },
+                { "require-latest", &c->require_latest },
                 { "allow-intermediate", &c->allow_intermediate },
         };
 

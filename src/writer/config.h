@@ -24,7 +24,7 @@ typedef struct WriterConfig {
         char *compatible;
         char *firmware_root, *source_root, *time_root, *recovery, *trust_set; /* all but the first may be NULL */
         bool require_encryption;
-        bool require_time, require_crl, allow_intermediate;
+        bool require_time, require_crl, require_latest, allow_intermediate;
         uint64_t crl_grace_usec;
         char *state_dir;
         char *booted_path;

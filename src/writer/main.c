@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
@@ -191,7 +192,8 @@ static int start_worker(Manager *m, RsError *err) {
                 .policy = {
                         .require_time = m->config.require_time,
                         .require_crl = m->config.require_crl,
-                        .allow_intermediate = m->config.allow_intermediate,
+                        .freshness = { .require = m->config.require_latest,
+                                       .allow_intermediate = m->config.allow_intermediate },
                         .crl_grace_sec = m->config.crl_grace_usec / 1000000,
                 },
         };

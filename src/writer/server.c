@@ -170,7 +170,7 @@ static int decode_offer(const Message *m, Work *w, RsError *err) {
         Span cms;
         int r;
 
-        r = writer_decode_offer_request(m->payload, &w->offline, &cms, err);
+        r = writer_decode_offer_request(m->payload, &cms, err);
         if (r < 0)
                 return r;
         w->bytes = malloc(cms.size);

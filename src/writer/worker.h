@@ -30,7 +30,6 @@ typedef struct Work {
         uint8_t *bytes;          /* OFFER: the signed manifest, owned */
         size_t size;
         int fd;                  /* TABLE, EVIDENCE: as received; RING: of the answer; owned */
-        bool offline;            /* OFFER: from a medium that cannot prove what the latest is */
         WriterEvidence evidence;
         uint32_t image;
         WriterFrame frame;

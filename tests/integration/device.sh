@@ -15,15 +15,26 @@ wait_path() { # until the file or socket is there
     return 1
 }
 
+tpm_up() { # $tpm is its pid
+    local d=$work/dev
+    rm -f "$d/tpm/s" "$d/tpm/s.ctrl"
+    swtpm socket --tpm2 --tpmstate dir="$d/tpm" --server type=unixio,path="$d/tpm/s" \
+        --ctrl type=unixio,path="$d/tpm/s.ctrl" --flags not-need-init,startup-clear >/dev/null 2>&1 &
+    tpm=$!
+    pids+=("$tpm")
+    wait_path "$d/tpm/s"
+}
+tpm_down() {
+    kill "$tpm"
+    wait "$tpm" 2>/dev/null || true
+}
+
 # device_up: $work/dev with TPM, keys, certificates, slots A (running) and B, writer and daemon configuration
 device_up() {
     local d=$work/dev
     mkdir -p "$d/tpm" "$d/state" "$d/boot" "$d/csr"
     mkdir -m 700 "$d/writer"
-    swtpm socket --tpm2 --tpmstate dir="$d/tpm" --server type=unixio,path="$d/tpm/s" \
-        --ctrl type=unixio,path="$d/tpm/s.ctrl" --flags not-need-init,startup-clear >/dev/null 2>&1 &
-    pids+=($!)
-    wait_path "$d/tpm/s"
+    tpm_up
     printf '[tpm]\ntcti = swtpm:path=%s\nshared = no\nlock = %s\n' "$d/tpm/s" "$d/tpm.lock" >"$d/tpm.conf"
     {
         cat "$d/tpm.conf"

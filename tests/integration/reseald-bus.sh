@@ -219,6 +219,7 @@ kill -TERM "$daemon"
 wait "$daemon" && ok || bad 'SIGTERM does not end it well'
 [ -e "$work/a.state/job" ] && ok || bad 'no record after SIGTERM'
 daemon_up a
+again=$(call ListJobs)
 expect 'the job goes on after SIGTERM' "a(os) 1 *\"connect\"" "$(jobs_connecting)"
 ctl cancel >/dev/null
 kill -TERM "$daemon"
@@ -226,6 +227,10 @@ wait "$daemon" || true
 printf 'RSJOB001 damaged' >"$work/a.state/job"
 daemon_up a
 expect 'a damaged record is ignored' 'a(os) 0' "$(call ListJobs)"
+last=${again#*job/} last=${last%%\"*}
+expect 'numbers go on where they were before the restart' "o \"/org/reseal1/job/$((last + 1))\"" \
+    "$(call Install 'sa{sv}' "$silent" 0)"
+ctl cancel >/dev/null
 grep -q 'cannot be read, ignoring' "$work/a.log" && ok || bad 'a damaged record is not logged'
 kill -TERM "$daemon"
 wait "$daemon" || true

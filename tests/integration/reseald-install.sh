@@ -62,6 +62,8 @@ expect 'the key in the TPM proves who the device is' "ok $(stat -c %s "$work/r1.
 expect 'slots are listed' '*rootfs.a*rootfs.b*' "$(ctl slots)"
 expect 'keys are listed' '*identity*unwrap*' "$(ctl keys)"
 expect 'with what the TPM permits' '*attributes*fixedTPM*noDA*' "$(ctl keys)"
+expect 'and whose certificate it is, until when' '*certificate-subject*GW-1*certificate-not-after*UTC*' "$(ctl keys | tr '\n' ' ')"
+expect 'as numbers in JSON' '*"certificate-not-after": [1-9]*' "$(ctl --json keys | tr '\n' ' ')"
 expect 'an inspection says what it is and that it is acceptable' '*1.1*release 1*device takes it*' "$(ctl inspect "$url/r1.rsb")"
 grep -c '"GET' "$work/nginx/access.log" >/dev/null && ok || bad 'no request was logged'
 before=$(sha256sum <"$work/dev/slot-a")
@@ -247,12 +249,48 @@ daemon_up dev
 expect 'it waits after that as well' "a(os) 1 \"$job\" \"queued\"" "$(call ListJobs)"
 expect 'what waits goes on when the file is given' '*Installed*' "$(ctl install --ticket "$work/www/$ticket4" "$work/r4.rsb")"
 
-# -- the TPM is away -------------------------------------------------------------------------------------------------
+# -- the TPM is away for a moment, and for longer -----------------------------------------------------------------------
 
-kill "${pids[0]}" # swtpm
-wait "${pids[0]}" 2>/dev/null || true
-refused_with 'without a TPM nothing is fetched, and it is named' TpmGone "$(ctl install "$url/r1.rsb")"
+tpm_down
+job=$(ctl install --no-wait "$url/r4.rsb")
+waits_for_tpm() {
+    local i
+    for i in $(seq 200); do
+        [[ $(property Text) == *'TPM is asked again'* ]] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+waits_for_tpm && ok || bad "a job without a TPM does not say so: $(property Text)"
+expect 'status answers while the TPM is away' '*WRITING*Job*connect*rootfs.a*' "$(timeout 5 "$build/src/resealctl/resealctl" status | tr '\n' ' ')"
+grep -q 'the TPM is away' "$work/dev.log" && ok || bad 'it is not logged'
+tpm_up
+wait_idle && ok || bad 'it does not end when the TPM is back'
+expect 'when it is back the job goes on' '*version 1.4 is installed*' "$(tail -n 1 "$work/dev.log")"
+tpm_down
+job=$(ctl install --no-wait "$url/r4.rsb")
+waits_for_tpm || true
+expect 'what waits for a TPM is cancelled' '*being cancelled*' "$(ctl cancel)"
+wait_idle && ok || bad 'a job that waits for a TPM is not cancelled'
+expect 'status answers without a job as well' '*State*Next boot*' "$(timeout 20 "$build/src/resealctl/resealctl" status 2>&1 | tr '\n' ' ' || true)"
 
+kill -TERM "$daemon"
+wait "$daemon" && ok || bad 'it does not stop well'
+sed -i 's,^retries = 3,&\ndeadline = 2,' "$work/dev.conf"
+daemon_up dev
+refused_with 'past the deadline the TPM is the reason' TpmGone "$(ctl install "$url/r4.rsb")"
+# shellcheck disable=SC2002
+refused_with 'what came through a pipe cannot be asked for again' TpmGone \
+    "$(cat "$work/r4.rsb" | ctl install --ticket "$work/www/$ticket4" -)"
+kill -TERM "$daemon"
+wait "$daemon" && ok || bad 'it does not stop well'
+
+# -- a device without a certificate ------------------------------------------------------------------------------------
+
+sed "s,^keys-directory = .*,keys-directory = $work/none," "$work/dev.conf" >"$work/bare.conf"
+daemon_up bare
+refused_with 'a device without a certificate is not provisioned' NotProvisioned "$(ctl install "$url/r4.rsb")"
+refused_with 'and is told so by an inspection' NotProvisioned "$(ctl inspect "$url/r4.rsb")"
 kill -TERM "$daemon"
 wait "$daemon" && ok || bad 'it does not stop well'
 echo "$n_passed passed, $n_failed failed"

@@ -27,6 +27,7 @@
 #include <reseal/slot/map.h>
 #include <reseal/tpm/state.h>
 #include <reseal/trust/anchors.h>
+#include <reseal/trust/freshness.h>
 
 typedef enum InstallStep {
         INSTALL_W0_GATE = 0,
@@ -64,7 +65,7 @@ typedef struct InstallDevice {
         struct {
                 bool require_time;      /* a time-stamp of this boot before an installation */
                 bool require_crl;       /* revocation lists that are not out of date */
-                bool allow_intermediate; /* a release that is not the latest, though the source says what is */
+                FreshnessPolicy freshness;
                 uint64_t crl_grace_sec;
         } policy;
         /*
@@ -92,8 +93,7 @@ int install_converge(Installer *i, RsError *err);
 int install_time(Installer *i, WriterTime *ret, RsError *err);
 int install_evidence(Installer *i, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
 int install_trust(Installer *i, WriterTrust *ret, RsError *err);
-/* from_network: the release comes from a source that could have proven that it is the latest. */
-int install_offer(Installer *i, Span manifest_cms, bool from_network, WriterOffer *ret, RsError *err);
+int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err);
 /* ret_ranges: WRITER_RANGES_MAX entries. */
 int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                   uint32_t *ret_n, RsError *err);

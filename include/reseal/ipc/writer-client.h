@@ -20,6 +20,8 @@ typedef struct WriterClient WriterClient;
 typedef void (*WriterOnProgress)(void *userdata, const WriterProgress *p);
 
 int writer_client_connect(const char *socket_path, WriterClient **ret, RsError *err);   /* includes HELLO */
+/* The same, woken by cancel_fd (or -EBADF) from the first message on; a full backlog is WRITER_GONE. */
+int writer_client_connect_cancel(const char *socket_path, int cancel_fd, WriterClient **ret, RsError *err);
 int writer_client_from_fd(int fd /* taken */, WriterClient **ret, RsError *err);        /* includes HELLO */
 WriterClient *writer_client_free(WriterClient *c);
 RS_DEFINE_CLEANUP(WriterClient, writer_client_free)
@@ -36,7 +38,7 @@ int writer_call_state(WriterClient *c, WriterState *ret, RsError *err);
 int writer_call_time(WriterClient *c, WriterTime *ret, RsError *err);
 int writer_call_evidence(WriterClient *c, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
 int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err);
-int writer_call_offer(WriterClient *c, bool offline, Span manifest_cms, WriterOffer *ret, RsError *err);
+int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsError *err);
 /* ret_ranges: WRITER_RANGES_MAX entries: frames already proven. */
 int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                       uint32_t *ret_n, RsError *err);

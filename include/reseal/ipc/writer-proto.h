@@ -186,9 +186,8 @@ void writer_encode_slots(Encoder *e, const WriterSlotInfo *slots, uint32_t n);
 int writer_decode_slots(Span p, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err);
 void writer_encode_state(Encoder *e, const WriterState *s);
 int writer_decode_state(Span p, WriterState *ret, RsError *err);
-/* offline: from a medium or descriptor that cannot prove what the latest release is. */
-void writer_encode_offer_request(Encoder *e, bool offline, Span manifest_cms);
-int writer_decode_offer_request(Span p, bool *ret_offline, Span *ret_manifest_cms /* borrows p */, RsError *err);
+void writer_encode_offer_request(Encoder *e, Span manifest_cms);
+int writer_decode_offer_request(Span p, Span *ret_manifest_cms /* borrows p */, RsError *err);
 void writer_encode_offer(Encoder *e, const WriterOffer *o);
 int writer_decode_offer(Span p, WriterOffer *ret, RsError *err);
 void writer_encode_table_request(Encoder *e, uint32_t image, uint32_t size);

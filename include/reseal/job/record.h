@@ -22,6 +22,7 @@
 #define JOB_URL_MAX 2048u
 #define JOB_RECORD_FILE "job"
 #define JOB_RECORD_SIZE_MAX 8192u
+#define JOB_LAST_ID_FILE "last-job" /* stays when the record goes: numbers are not given twice */
 
 typedef struct JobRecord {
         uint32_t id;
@@ -46,3 +47,6 @@ int record_encode(const JobRecord *r, Encoder *e);
 int record_load(int dir_fd, JobRecord *ret, RsError *err);
 int record_save(int dir_fd, const JobRecord *r, RsError *err);
 int record_remove(int dir_fd, RsError *err);
+/* The highest number ever given; 0 = none, or a file that cannot be read. */
+int record_load_last_id(int dir_fd, uint32_t *ret, RsError *err);
+int record_save_last_id(int dir_fd, uint32_t id, RsError *err);

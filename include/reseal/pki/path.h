@@ -63,6 +63,8 @@ typedef struct SignerInfo {
  */
 int path_verify(struct x509_st *leaf, struct stack_st_X509 *extra, const TrustAnchors *anchors,
                 const PathRules *rules, SignerInfo *ret_signer, RsError *err);
+/* What the first certificate of a PEM file says about itself, believed by nobody: for display. */
+int certificate_describe(const char *path, SignerInfo *ret, RsError *err);
 /* SHA-256 of the DER SubjectPublicKeyInfo: the name of a key in tickets and records. */
 int path_spki_sha256(struct x509_st *cert, uint8_t ret[32], RsError *err);
 /* The table's word on a digest, by OpenSSL NID; also asked for the digest and signature algorithm of a CMS. */

@@ -47,8 +47,7 @@ typedef struct GateInput {
         uint32_t n_recovery;
         TimeInterval time;
         FreshnessView freshness;
-        bool from_network;              /* the source could have proven what is the latest */
-        bool allow_intermediate;        /* policy: a release that is not the latest */
+        FreshnessPolicy freshness_policy;
         const char *line;
         const char *compatible;
         const GateSlot *slots;          /* each class once */

@@ -126,6 +126,28 @@ static void record_lives_in_its_directory(void **state) {
         assert_int_equal(rmdir(path), 0);
 }
 
+static void number_once_given_is_kept(void **state) {
+        char path[] = "/tmp/reseal-record.XXXXXX";
+        RsError err = { 0 };
+        uint32_t id = 7;
+
+        (void) state;
+        assert_non_null(mkdtemp(path));
+        _cleanup_(closep) int dir = open(path, O_RDONLY | O_DIRECTORY);
+        assert_int_equal(record_load_last_id(dir, &id, &err), 0);
+        assert_int_equal(id, 0);
+        assert_int_equal(record_save_last_id(dir, UINT32_MAX, &err), 0);
+        assert_int_equal(record_load_last_id(dir, &id, &err), 0);
+        assert_int_equal(id, UINT32_MAX);
+        int fd = openat(dir, JOB_LAST_ID_FILE, O_WRONLY | O_TRUNC);
+        assert_int_equal(write(fd, "X", 1), 1);
+        close(fd);
+        assert_int_equal(record_load_last_id(dir, &id, &err), 0); /* damaged: they begin anew */
+        assert_int_equal(id, 0);
+        assert_int_equal(unlinkat(dir, JOB_LAST_ID_FILE, 0), 0);
+        assert_int_equal(rmdir(path), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(record_reads_back),
@@ -133,6 +155,7 @@ int main(void) {
                 cmocka_unit_test(records_that_no_job_writes_are_refused),
                 cmocka_unit_test(only_more_than_ever_ends_the_count_of_restarts),
                 cmocka_unit_test(record_lives_in_its_directory),
+                cmocka_unit_test(number_once_given_is_kept),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

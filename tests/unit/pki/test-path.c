@@ -209,6 +209,17 @@ static void signer_is_described(void **state) {
         assert_memory_not_equal(one.spki_sha256, two.spki_sha256, 32);
 }
 
+static void certificate_describes_itself_whoever_issued_it(void **state) {
+        RsError err = RS_ERROR_INIT;
+        SignerInfo one;
+
+        (void) state;
+        assert_int_equal(certificate_describe(pki_path("bad/signer-self.pem"), &one, &err), 0);
+        assert_true(one.subject[0] && one.not_before < one.not_after);
+        assert_true(certificate_describe(pki_path("none.pem"), &one, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CONFIG);
+}
+
 static void time_is_an_interval(void **state) {
         static const uint64_t y2020 = 1577836800, y2021 = 1609459200, y2095 = 3944678400;
         const struct {
@@ -381,6 +392,7 @@ int main(void) {
                 cmocka_unit_test(place_in_the_chain_is_wanted_or_refused),
                 cmocka_unit_test(revoked_signer_and_revoked_authority_are_refused),
                 cmocka_unit_test(signer_is_described),
+                cmocka_unit_test(certificate_describes_itself_whoever_issued_it),
                 cmocka_unit_test(time_is_an_interval),
                 cmocka_unit_test(purpose_must_be_named),
                 cmocka_unit_test(unwrap_certificates_agree_on_keys),
