@@ -2,7 +2,7 @@
 # bash completion for resealctl
 _resealctl() {
         local cur=${COMP_WORDS[COMP_CWORD]} verb= i
-        local verbs="status install check inspect slots mark jobs watch cancel keys"
+        local verbs="status install check inspect slots mark jobs watch cancel chain time crl posture keys"
         local options="--json --no-wait --ticket --color --help --version"
         for ((i = 1; i < COMP_CWORD; i++)); do
                 case ${COMP_WORDS[i]} in
@@ -29,6 +29,12 @@ _resealctl() {
                         COMPREPLY=($(compgen -W "good bad active" -- "$cur"))
                 else
                         COMPREPLY=($(compgen -W "booted other" -- "$cur"))
+                fi
+        elif [[ $verb == crl ]]; then
+                if ((COMP_CWORD - i == 1)); then
+                        COMPREPLY=($(compgen -W "import" -- "$cur"))
+                else
+                        COMPREPLY=($(compgen -f -- "$cur"))
                 fi
         elif [[ $verb == install ]]; then
                 COMPREPLY=($(compgen -W "https://" -- "$cur") $(compgen -f -- "$cur"))

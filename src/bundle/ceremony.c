@@ -174,14 +174,34 @@ static int parse_kind(const char *text, LinkKind *ret, RsError *err) {
         return text ? rs_fail(err, INVALID, "--kind: link, bridge or genesis") : 0;
 }
 
-/* The Name of the line's CHAIN index, or zeros. */
-static int chain_name(const CeremonyOptions *o, LinkKind kind, X509 *authority, uint8_t ret[LINK_NAME_SIZE], RsError *err) {
-        uint8_t points[3][RS_POINT_SIZE], authority_point[RS_POINT_SIZE], unwritten[LINK_NAME_SIZE], written[LINK_NAME_SIZE];
+static int load_recovery(const char *path, uint8_t ret[3][RS_POINT_SIZE], RsError *err) {
         _cleanup_(BIO_free_allp) BIO *pem = NULL;
-        _cleanup_(encoder_done) Encoder spki = ENCODER_INIT;
         _cleanup_(freep) uint8_t *data = NULL;
-        uint8_t digest[SHA256_SIZE];
         Span span;
+        int r = read_file(path, RS_CERT_FILE_MAX, &data, &span, err);
+
+        if (r < 0)
+                return r;
+        pem = BIO_new_mem_buf(span.data, (int) span.size);
+        for (unsigned i = 0; i < 3; i++) {
+                _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pem ? PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL) : NULL;
+                _cleanup_(encoder_done) Encoder spki = ENCODER_INIT;
+                uint8_t digest[SHA256_SIZE];
+
+                if (!key)
+                        return rs_fail_ssl(err, CONFIG, "%s: three public keys expected", path);
+                r = signature_spki(key, &spki, digest, err);
+                if (r == 0)
+                        r = signature_point(encoder_view(&spki), ret[i], err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* The Name of the line's CHAIN index, or zeros. */
+static int chain_name(const CeremonyOptions *o, LinkKind kind, uint8_t ret[LINK_NAME_SIZE], RsError *err) {
+        uint8_t recovery[3][RS_POINT_SIZE], unwritten[LINK_NAME_SIZE], written[LINK_NAME_SIZE];
         int r;
 
         memset(ret, 0, LINK_NAME_SIZE);
@@ -189,27 +209,9 @@ static int chain_name(const CeremonyOptions *o, LinkKind kind, X509 *authority, 
                 return 0;
         if (!o->recovery)
                 return rs_fail(err, INVALID, "--level2 needs --recovery");
-        r = read_file(o->recovery, RS_CERT_FILE_MAX, &data, &span, err);
-        if (r < 0)
-                return r;
-        pem = BIO_new_mem_buf(span.data, (int) span.size);
-        for (unsigned i = 0; i < 3; i++) {
-                _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pem ? PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL) : NULL;
-                _cleanup_(encoder_done) Encoder one = ENCODER_INIT;
-
-                if (!key)
-                        return rs_fail_ssl(err, CONFIG, "%s: three public keys expected", o->recovery);
-                r = signature_spki(key, &one, digest, err);
-                if (r == 0)
-                        r = signature_point(encoder_view(&one), points[i], err);
-                if (r < 0)
-                        return r;
-        }
-        r = signature_spki(X509_get0_pubkey(authority), &spki, digest, err);
+        r = load_recovery(o->recovery, recovery, err);
         if (r == 0)
-                r = signature_point(encoder_view(&spki), authority_point, err);
-        if (r == 0)
-                r = tpm_policy_chain_names(authority_point, (const uint8_t(*)[RS_POINT_SIZE]) points, unwritten, written, err);
+                r = tpm_policy_chain_names((const uint8_t(*)[RS_POINT_SIZE]) recovery, unwritten, written, err);
         if (r == 0)
                 memcpy(ret, kind == LINK_GENESIS ? unwritten : written, LINK_NAME_SIZE);
         return r;
@@ -249,7 +251,7 @@ static int step_draft(const CeremonyOptions *o, RsError *err) {
         if (r == 0)
                 r = check_unused(o, spki, bundle->manifest->release, err);
         if (r == 0)
-                r = chain_name(o, plan.kind, authority, plan.chain_name, err);
+                r = chain_name(o, plan.kind, plan.chain_name, err);
         if (r < 0)
                 return r;
         memcpy(plan.manifest_digest, bundle->id, sizeof(plan.manifest_digest));

@@ -98,6 +98,23 @@ int client_call(Client *c, const char *path, const char *interface, const char *
         return ret ? bus_read_json_all(reply, ret, err) : 0;
 }
 
+int client_call_bytes(Client *c, const char *method, const void *bytes, size_t size, json_t **ret, RsError *err) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *request = NULL, *reply = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r = sd_bus_message_new_method_call(c->bus, &request, RS_BUS_NAME, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, method);
+
+        if (r >= 0)
+                r = sd_bus_message_set_allow_interactive_authorization(request, true);
+        if (r >= 0)
+                r = sd_bus_message_append_array(request, 'y', bytes, size);
+        if (r < 0)
+                return rs_fail(err, INVALID, "%s: %s", method, strerror(-r));
+        r = sd_bus_call(c->bus, request, CALL_TIMEOUT_USEC, &error, &reply);
+        if (r < 0)
+                return client_fail(c, err, r, &error, method);
+        return bus_read_json_all(reply, ret, err);
+}
+
 int client_properties(Client *c, const char *path, const char *interface, json_t **ret, RsError *err) {
         return client_call(c, path, "org.freedesktop.DBus.Properties", "GetAll", ret, err, "s", interface);
 }

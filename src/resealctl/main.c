@@ -34,6 +34,10 @@ static const Verb VERBS[] = {
         { "jobs", "", "list the jobs", 0, 0, verb_jobs },
         { "watch", "[JOB]", "follow a running job", 0, 1, verb_watch },
         { "cancel", "[JOB]", "cancel a job", 0, 1, verb_cancel },
+        { "chain", "", "show what was accepted last, and by which signer", 0, 0, verb_chain },
+        { "time", "", "show between which times the present lies", 0, 0, verb_time },
+        { "crl", "[import FILE]", "show the revocation lists, or bring one", 0, 2, verb_crl },
+        { "posture", "", "show how well this device is guarded", 0, 0, verb_posture },
         { "keys", "", "show the device's keys and their attributes", 0, 0, verb_keys },
 };
 

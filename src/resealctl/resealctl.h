@@ -54,6 +54,8 @@ void client_done(Client *c);
 int client_fail(Client *c, RsError *err, int r, const sd_bus_error *error, const char *what);
 int client_call(Client *c, const char *path, const char *interface, const char *method, json_t **ret, RsError *err,
                 const char *types, ...);
+/* A method of the manager that takes one array of bytes. */
+int client_call_bytes(Client *c, const char *method, const void *bytes, size_t size, json_t **ret, RsError *err);
 int client_properties(Client *c, const char *path, const char *interface, json_t **ret, RsError *err);
 int exit_code_of(const Client *c, const RsError *err);
 
@@ -87,6 +89,11 @@ int verb_mark(Client *c, int argc, char **argv);
 int verb_check(Client *c, int argc, char **argv);
 int verb_inspect(Client *c, int argc, char **argv);
 int verb_keys(Client *c, int argc, char **argv);
+/* trust.c */
+int verb_chain(Client *c, int argc, char **argv);
+int verb_time(Client *c, int argc, char **argv);
+int verb_crl(Client *c, int argc, char **argv);
+int verb_posture(Client *c, int argc, char **argv);
 
 /* progress.c: one line on standard error, redrawn */
 void progress_draw(const Options *o, json_t *job);

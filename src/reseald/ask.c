@@ -19,7 +19,7 @@
 #define ASKS_MAX 32u                           /* each holds a view: 20 KiB */
 #define ASK_DEADLINE_USEC (60 * UINT64_C(1000000)) /* an installation may wait behind an inspection */
 
-typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT, ASK_CHECK } AskKind;
+typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT, ASK_CHECK, ASK_CHAIN, ASK_IMPORT } AskKind;
 
 typedef struct Ask {
         Task task;
@@ -32,6 +32,9 @@ typedef struct Ask {
         char url[HTTPS_URL_MAX + 1];
         JobEnv env;
         View view;                   /* results */
+        WriterTrust trust;
+        Encoder crl;                 /* import: as a set of one */
+        bool changed;
         JobInspection inspection;
         bool answered;
         RsError err;
@@ -88,6 +91,10 @@ static int run_writer(Ask *a) {
         int r = writer_client_connect_cancel(a->env.writer_socket, a->env.https.cancel_fd, &w, &a->err);
         if (r >= 0)
                 r = read_view(a, w);
+        if (r >= 0 && a->kind == ASK_CHAIN)
+                r = writer_call_trust(w, &a->trust, &a->err);
+        if (r >= 0 && a->kind == ASK_IMPORT)
+                r = writer_call_evidence(w, WRITER_EVIDENCE_CRLS, encoder_view(&a->crl), &a->changed, &a->err);
         if (r < 0 || a->kind != ASK_MARK)
                 return r;
         r = find_slot(a, slot);
@@ -114,9 +121,12 @@ static int reply(Ask *a) {
 
         if (a->kind == ASK_MARK)
                 return sd_bus_reply_method_return(a->request, "s", a->name);
+        if (a->kind == ASK_IMPORT)
+                return sd_bus_reply_method_return(a->request, "b", (int) a->changed);
         int r = sd_bus_message_new_method_return(a->request, &m);
         if (r >= 0)
                 r = a->kind == ASK_SLOTS     ? bus_append_slots(m, &a->view)
+                    : a->kind == ASK_CHAIN   ? bus_append_trust(m, &a->trust)
                     : a->kind == ASK_INSPECT ? bus_append_inspection(m, &a->inspection)
                                              : bus_append_check(m, &a->inspection);
         if (r >= 0)
@@ -147,11 +157,12 @@ static void ask_done(Task *t) {
         if (a->answered && a->kind == ASK_MARK)
                 journal_send(JOURNAL_SLOT_MARKED, &(JournalFields){ .slot = a->name }, "Slot %s was marked", a->name);
         job_inspection_done(&a->inspection);
+        encoder_done(&a->crl);
         (void) sd_bus_message_unref(a->request);
         free(a);
 }
 
-static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text) {
+static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text, Span crl) {
         RsError err = RS_ERROR_INIT;
 
         if (job_is_at_work(m) || m->stopping || worker_load(m->worker) >= ASKS_MAX) {
@@ -166,29 +177,42 @@ static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t wh
         a->request = sd_bus_message_ref(request);
         a->kind = kind;
         a->what = what;
-        a->env = manager_job_env(m, kind == ASK_SLOTS || kind == ASK_MARK ? m->writer_cancel_fd : m->ask_cancel_fd);
+        a->env = manager_job_env(m, kind != ASK_INSPECT && kind != ASK_CHECK ? m->writer_cancel_fd : m->ask_cancel_fd);
         a->env.https.deadline_usec = ASK_DEADLINE_USEC;
         a->env.https.max_retries = 1;
         if (kind == ASK_MARK)
                 (void) snprintf(a->slot, sizeof(a->slot), "%s", text);
         if (kind == ASK_INSPECT || kind == ASK_CHECK)
                 (void) snprintf(a->url, sizeof(a->url), "%s", text);
+        if (kind == ASK_IMPORT) {
+                encoder_u32(&a->crl, 1);
+                encoder_u32(&a->crl, (uint32_t) crl.size);
+                encoder_span(&a->crl, crl);
+        }
         worker_submit(m->worker, &a->task);
         return 1;
 }
 
 int ask_slots(Manager *m, sd_bus_message *request) {
-        return submit(m, request, ASK_SLOTS, 0, "");
+        return submit(m, request, ASK_SLOTS, 0, "", SPAN_NULL);
+}
+
+int ask_chain(Manager *m, sd_bus_message *request) {
+        return submit(m, request, ASK_CHAIN, 0, "", SPAN_NULL);
+}
+
+int ask_import(Manager *m, sd_bus_message *request, Span crl) {
+        return submit(m, request, ASK_IMPORT, 0, "", crl);
 }
 
 int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot) {
-        return submit(m, request, ASK_MARK, what, slot);
+        return submit(m, request, ASK_MARK, what, slot, SPAN_NULL);
 }
 
 int ask_inspect(Manager *m, sd_bus_message *request, const char *url) {
-        return submit(m, request, ASK_INSPECT, 0, url);
+        return submit(m, request, ASK_INSPECT, 0, url, SPAN_NULL);
 }
 
 int ask_check(Manager *m, sd_bus_message *request, const char *url) {
-        return submit(m, request, ASK_CHECK, 0, url);
+        return submit(m, request, ASK_CHECK, 0, url, SPAN_NULL);
 }

@@ -15,7 +15,7 @@
 
 #define SLOT_TYPE_PLAIN 2u /* docs/protocol-writer.md, SLOTS */
 
-static int add(sd_bus_message *m, const char *key, const char *type, ...) {
+int bus_add(sd_bus_message *m, const char *key, const char *type, ...) {
         va_list ap;
         int r = sd_bus_message_open_container(m, 'e', "sv");
 
@@ -46,14 +46,14 @@ static int append_slot(sd_bus_message *m, const WriterSlotInfo *s) {
                 r = sd_bus_message_append(m, "s", s->name);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r < 0 || (r = add(m, "class", "s", s->class_name)) < 0 || (r = add(m, "boot-name", "s", s->boot_name)) < 0 ||
-            (r = add(m, "type", "s", s->type == SLOT_TYPE_PLAIN ? "plain" : "luks2")) < 0 ||
-            (r = add(m, "running", "b", (int) s->running)) < 0 || (r = add(m, "primary", "b", (int) s->primary)) < 0 ||
-            (r = add(m, "bootable", "b", (int) s->bootable)) < 0 || (r = add(m, "good", "b", (int) s->good)) < 0 ||
-            (r = add(m, "tries", "i", s->tries_left == UINT32_MAX ? -1 : (int) s->tries_left)) < 0 ||
-            (r = add(m, "size", "t", s->size)) < 0 || (r = add(m, "release", "t", s->release)) < 0 ||
-            (r = add(m, "epoch", "u", s->epoch)) < 0 || (r = add(m, "version", "s", s->version)) < 0 ||
-            (r = add(m, "bundle-id", "s", bundle)) < 0)
+        if (r < 0 || (r = bus_add(m, "class", "s", s->class_name)) < 0 || (r = bus_add(m, "boot-name", "s", s->boot_name)) < 0 ||
+            (r = bus_add(m, "type", "s", s->type == SLOT_TYPE_PLAIN ? "plain" : "luks2")) < 0 ||
+            (r = bus_add(m, "running", "b", (int) s->running)) < 0 || (r = bus_add(m, "primary", "b", (int) s->primary)) < 0 ||
+            (r = bus_add(m, "bootable", "b", (int) s->bootable)) < 0 || (r = bus_add(m, "good", "b", (int) s->good)) < 0 ||
+            (r = bus_add(m, "tries", "i", s->tries_left == UINT32_MAX ? -1 : (int) s->tries_left)) < 0 ||
+            (r = bus_add(m, "size", "t", s->size)) < 0 || (r = bus_add(m, "release", "t", s->release)) < 0 ||
+            (r = bus_add(m, "epoch", "u", s->epoch)) < 0 || (r = bus_add(m, "version", "s", s->version)) < 0 ||
+            (r = bus_add(m, "bundle-id", "s", bundle)) < 0)
                 return r;
         r = sd_bus_message_close_container(m);
         return r < 0 ? r : sd_bus_message_close_container(m);
@@ -72,8 +72,8 @@ static int append_image(sd_bus_message *m, const ManifestImage *image) {
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
         hex_encode(SPAN_ARRAY(image->root), root);
-        if (r < 0 || (r = add(m, "class", "s", image->class_name)) < 0 || (r = add(m, "size", "t", image->size)) < 0 ||
-            (r = add(m, "root", "s", root)) < 0 || (r = add(m, "chunks", "u", image->n_chunks)) < 0)
+        if (r < 0 || (r = bus_add(m, "class", "s", image->class_name)) < 0 || (r = bus_add(m, "size", "t", image->size)) < 0 ||
+            (r = bus_add(m, "root", "s", root)) < 0 || (r = bus_add(m, "chunks", "u", image->n_chunks)) < 0)
                 return r;
         return sd_bus_message_close_container(m);
 }
@@ -114,16 +114,16 @@ int bus_append_inspection(sd_bus_message *reply, const JobInspection *i) {
         int r = sd_bus_message_open_container(reply, 'a', "{sv}");
 
         hex_encode(SPAN_ARRAY(i->bundle_id), bundle);
-        if (r < 0 || (r = add(reply, "line", "s", f->line)) < 0 || (r = add(reply, "release", "t", f->release)) < 0 ||
-            (r = add(reply, "epoch", "u", f->epoch)) < 0 || (r = add(reply, "version", "s", f->version)) < 0 ||
-            (r = add(reply, "created", "t", f->created)) < 0 ||
-            (r = add(reply, "confidential", "b", (int) f->confidential)) < 0 ||
-            (r = add(reply, "notes", "s", f->notes ? f->notes : "")) < 0 ||
-            (r = add(reply, "bundle-id", "s", bundle)) < 0 || (r = add(reply, "signer", "s", i->signer.subject)) < 0 ||
-            (r = add(reply, "encrypted", "b", (int) i->encrypted)) < 0 ||
-            (r = add(reply, "acceptable", "b", (int) acceptable)) < 0 ||
-            (r = add(reply, "reason", "s", acceptable ? "" : rs_reason_name(i->verdict.reason))) < 0 ||
-            (r = add(reply, "text", "s", i->verdict.text)) < 0 || (r = append_lists(reply, f)) < 0)
+        if (r < 0 || (r = bus_add(reply, "line", "s", f->line)) < 0 || (r = bus_add(reply, "release", "t", f->release)) < 0 ||
+            (r = bus_add(reply, "epoch", "u", f->epoch)) < 0 || (r = bus_add(reply, "version", "s", f->version)) < 0 ||
+            (r = bus_add(reply, "created", "t", f->created)) < 0 ||
+            (r = bus_add(reply, "confidential", "b", (int) f->confidential)) < 0 ||
+            (r = bus_add(reply, "notes", "s", f->notes ? f->notes : "")) < 0 ||
+            (r = bus_add(reply, "bundle-id", "s", bundle)) < 0 || (r = bus_add(reply, "signer", "s", i->signer.subject)) < 0 ||
+            (r = bus_add(reply, "encrypted", "b", (int) i->encrypted)) < 0 ||
+            (r = bus_add(reply, "acceptable", "b", (int) acceptable)) < 0 ||
+            (r = bus_add(reply, "reason", "s", acceptable ? "" : rs_reason_name(i->verdict.reason))) < 0 ||
+            (r = bus_add(reply, "text", "s", i->verdict.text)) < 0 || (r = append_lists(reply, f)) < 0)
                 return r;
         return sd_bus_message_close_container(reply);
 }
@@ -143,11 +143,11 @@ int bus_append_check(sd_bus_message *reply, const JobInspection *i) {
         const char *reason = i->verdict.reason == RS_REASON_NONE ? "" : rs_reason_name(i->verdict.reason);
         int r = sd_bus_message_open_container(reply, 'a', "{sv}");
 
-        if (r < 0 || (r = add(reply, "verdict", "s", verdict_of(i))) < 0 ||
-            (r = add(reply, "release", "t", i->manifest->release)) < 0 ||
-            (r = add(reply, "version", "s", i->manifest->version)) < 0 || (r = add(reply, "size", "t", i->size)) < 0 ||
-            (r = add(reply, "accepted", "t", i->accepted)) < 0 || (r = add(reply, "reason", "s", reason)) < 0 ||
-            (r = add(reply, "text", "s", i->verdict.text)) < 0)
+        if (r < 0 || (r = bus_add(reply, "verdict", "s", verdict_of(i))) < 0 ||
+            (r = bus_add(reply, "release", "t", i->manifest->release)) < 0 ||
+            (r = bus_add(reply, "version", "s", i->manifest->version)) < 0 || (r = bus_add(reply, "size", "t", i->size)) < 0 ||
+            (r = bus_add(reply, "accepted", "t", i->accepted)) < 0 || (r = bus_add(reply, "reason", "s", reason)) < 0 ||
+            (r = bus_add(reply, "text", "s", i->verdict.text)) < 0)
                 return r;
         return sd_bus_message_close_container(reply);
 }

@@ -12,6 +12,7 @@
 #include <reseal/base/clock.h>
 #include <reseal/base/names.h>
 #include <reseal/base/text.h>
+#include <reseal/pki/crl.h>
 
 #include "manager.h"
 #include "order.h"
@@ -120,6 +121,33 @@ static int method_list_slots(sd_bus_message *request, void *userdata, sd_bus_err
         if (r >= 0)
                 r = bus_append_slots(reply, &m->view);
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_get_chain(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        (void) unused;
+        return ask_chain(userdata, request);
+}
+
+static int import_granted(Manager *m, sd_bus_message *request) {
+        const void *der;
+        size_t size;
+
+        if (sd_bus_message_rewind(request, true) < 0 || sd_bus_message_read_array(request, 'y', &der, &size) < 0)
+                return -EINVAL;
+        return ask_import(m, request, SPAN(der, size));
+}
+
+static int method_import_crl(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        RsError err = RS_ERROR_INIT;
+        const void *der;
+        size_t size;
+
+        (void) unused;
+        if (sd_bus_message_read_array(request, 'y', &der, &size) < 0 || size == 0 || size > CRL_SIZE_MAX) {
+                (void) rs_fail(&err, INVALID, "a revocation list has 1 to %u bytes", CRL_SIZE_MAX);
+                return refuse(request, &err);
+        }
+        return access_check(userdata, request, "org.reseal1.import", import_granted);
 }
 
 static int read_mark(sd_bus_message *request, uint32_t *ret_what, const char **ret_slot, RsError *err) {
@@ -303,6 +331,10 @@ static const sd_bus_vtable VTABLE[] = {
         SD_BUS_METHOD_WITH_ARGS("ListSlots", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa{sv})", slots), method_list_slots, FREE),
         SD_BUS_METHOD_WITH_ARGS("Mark", SD_BUS_ARGS("s", state, "s", slot), SD_BUS_RESULT("s", slot_name), method_mark, FREE),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(os)", jobs), method_list_jobs, FREE),
+        SD_BUS_METHOD_WITH_ARGS("GetChain", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("a{sv}", chain, "a{sv}", time, "aa{sv}", crls, "a{sv}", posture),
+                                method_get_chain, FREE),
+        SD_BUS_METHOD_WITH_ARGS("ImportCrl", SD_BUS_ARGS("ay", der), SD_BUS_RESULT("b", changed), method_import_crl, FREE),
         SD_BUS_METHOD_WITH_ARGS("GetKeys", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa{sv})", keys), method_get_keys, FREE),
         SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

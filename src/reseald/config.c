@@ -27,6 +27,7 @@ void daemon_config_done(DaemonConfig *c) {
                 free(c->compatible[i]);
         for (unsigned i = 0; i < c->https.n_hosts; i++)
                 free(c->https.hosts[i]);
+        free(c->tsa_url);
         tpm_config_done(&c->tpm);
         *c = (DaemonConfig){ 0 };
 }
@@ -55,6 +56,8 @@ static int set_source(DaemonConfig *c, const char *key, const char *value, RsErr
 
         if (strcmp(key, "anchors") == 0)
                 return config_path(value, &c->source_anchors, err);
+        if (strcmp(key, "tsa") == 0)
+                return config_string(value, &c->tsa_url, err);
         if (strcmp(key, "hosts") == 0)
                 return take_words(value, c->https.hosts, HTTPS_HOSTS_MAX, &c->https.n_hosts, err);
         if (strcmp(key, "connect-timeout") == 0)

@@ -18,6 +18,7 @@
 typedef struct DaemonConfig {
         char *state_dir, *keys_dir;
         char *source_anchors;      /* PEM; required */
+        char *tsa_url;             /* time-stamp authority; NULL: the time is never proven */
         char *firmware_anchors;    /* PEM; NULL: the writer alone judges manifests */
         char *writer_socket;
         uint64_t writer_retry_usec;

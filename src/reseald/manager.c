@@ -182,6 +182,7 @@ JobEnv manager_job_env(const Manager *m, int cancel_fd) {
                 .firmware = m->identity.firmware_anchors,
                 .tpm = m->identity.tpm,
                 .unwrap = unwrap->present ? &unwrap->key : NULL,
+                .tsa_url = m->config.tsa_url,
                 .writer_socket = m->config.writer_socket,
                 .writer_retry_usec = m->config.writer_retry_usec,
                 .writer_retries = (unsigned) m->config.writer_retries,
@@ -197,6 +198,7 @@ bool reason_is_verdict(RsReason reason) {
         case RS_REASON_FORMAT ... RS_REASON_CODEC:
         case RS_REASON_SIGNATURE ... RS_REASON_ALGORITHM:
         case RS_REASON_LINE ... RS_REASON_ROLLBACK:
+        case RS_REASON_CHAIN ... RS_REASON_REVOKED:
                 return true;
         default:
                 return false;
