@@ -16,6 +16,7 @@
 
 #define LINK_MAGIC "RESEALK1"
 #define LINK_LENGTH_AT 12u
+#define LINK_RECORD_AT 16u
 #define LINK_FIXED (8u + 4u + 4u + LINK_RECORD_SIZE + LINK_NAME_SIZE + 2u)
 #define N_FIELDS 7u
 
@@ -122,8 +123,9 @@ static int parse_fields(Reader *r, Link *link, RsError *err) {
 
         fields_of(link, fields);
         for (unsigned i = 0; i < N_FIELDS; i++) {
-                if (i == N_FIELDS - 1) /* the last field signs all that stands before it */
-                        link->possessed = SPAN(link->bytes.data, link->bytes.size - r->rest.size);
+                if (i == N_FIELDS - 1) /* the last field signs what stands before it, but not the length of the whole */
+                        link->possessed = SPAN(link->bytes.data + LINK_RECORD_AT,
+                                               link->bytes.size - r->rest.size - LINK_RECORD_AT);
                 *fields[i] = reader_span(r, reader_u16(r));
         }
         if (reader_finish(r) < 0)
@@ -233,7 +235,8 @@ static int check_order(const Link *before, const Link *link, RsError *err) {
         return 0;
 }
 
-int link_set_walk(Span set, int (*each)(void *userdata, const Link *link, RsError *err), void *userdata, RsError *err) {
+int link_set_walk(Span set, int (*each)(void *userdata, const Link *link, RsError *err), void *userdata,
+                  RsError *err) {
         Reader r = READER(set);
         Link before = { 0 };
         uint32_t n;

@@ -3,8 +3,8 @@
  * algorithm - which keys and digests are good enough for which place, one table of data (S36), so that retiring one is
  * an edit of a row.
  *
- * A root must be stronger than the signers below it (S60): it is asked for rarely and lives for decades.  The same table
- * is asked for certificates, CMS messages, revocation lists and time-stamps.
+ * A root must be stronger than the signers below it (S60): it is asked for rarely and lives for decades.  The same
+ * table is asked for certificates, CMS messages, revocation lists and time-stamps.
  */
 #include <string.h>
 
@@ -115,7 +115,7 @@ int algorithm_check(X509 *cert, Place place, RsError *err) {
         return 0;
 }
 
-/* The algorithm that stands inside the signed part: its third object; OpenSSL 3.0 gives it out for certificates only. */
+/* The algorithm that stands inside the signed part, its third object; OpenSSL 3.0 gives only that of certificates. */
 static X509_ALGOR *inner_algorithm(const X509_CRL *crl) {
         X509_ALGOR *algorithm = NULL;
         unsigned char *tbs = NULL;

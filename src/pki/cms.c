@@ -13,6 +13,10 @@
  *   5. only now the signed attributes: they must be there (without them, attributes of another message could pass
  *      as content) and must name the content type the content has (RFC 5652 11.1, which OpenSSL does not compare)
  *
+ * A quorum is the same with anchors in the place of paths: a signer counts who is one of them, byte for byte, and
+ * then the signature must be good.  They are counted by key, so that neither a second signature nor a second
+ * certificate of one key counts twice.
+ *
  * Enveloping: AES-256-GCM and ECDH key agreement with SHA-256 in the key derivation.  OpenSSL's default there is
  * SHA-1; it is set per recipient, and a test looks for the OID in the output.  CBC EnvelopedData is not accepted: its
  * ciphertext can be bent unnoticed.
@@ -36,8 +40,13 @@
 #include <reseal/format/limits.h>
 #include <reseal/pki/cms.h>
 
+#include "cms-parts.h"
+#include "path-parts.h"
+
 /* The largest message any caller has: the transport envelope. */
 #define CMS_SIZE_MAX RS_TRANSPORT_MAX
+/* Enclosed certificates of a quorum: its signers' own and nothing that costs time. */
+#define QUORUM_CERTS_MAX (2 * CMS_SIGNERS_MAX)
 
 /* -- form ------------------------------------------------------------------------------------------------------- */
 
@@ -57,8 +66,8 @@ static int parse_der(Span der, CMS_ContentInfo **ret, RsError *err) {
         return 0;
 }
 
-/* SignedData with attached id-data content of at most max_content bytes, which *ret_content borrows. */
-static int parse_signed(Span der, size_t max_content, CMS_ContentInfo **ret, Span *ret_content, RsError *err) {
+/* SignedData with attached content of this type and of at most max_content bytes, which *ret_content borrows. */
+static int parse_signed(Span der, int type, size_t max_content, CMS_ContentInfo **ret, Span *ret_content, RsError *err) {
         _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
         ASN1_OCTET_STRING **content;
         int r;
@@ -68,8 +77,8 @@ static int parse_signed(Span der, size_t max_content, CMS_ContentInfo **ret, Spa
                 return r;
         if (OBJ_obj2nid(CMS_get0_type(cms)) != NID_pkcs7_signed)
                 return rs_fail(err, SIGNATURE, "CMS: not SignedData");
-        if (OBJ_obj2nid(CMS_get0_eContentType(cms)) != NID_pkcs7_data)
-                return rs_fail(err, SIGNATURE, "CMS: the content is not of type data");
+        if (OBJ_obj2nid(CMS_get0_eContentType(cms)) != type)
+                return rs_fail(err, SIGNATURE, "CMS: the content is not of type %s", OBJ_nid2sn(type));
         content = CMS_get0_content(cms);
         if (!content || !*content)
                 return rs_fail_ssl(err, SIGNATURE, "CMS: the content is not attached");
@@ -100,7 +109,7 @@ int cms_peek(Span der, size_t max_content, uint8_t **ret_content, size_t *ret_si
         Span content;
         int r;
 
-        r = parse_signed(der, max_content, &cms, &content, err);
+        r = parse_signed(der, NID_pkcs7_data, max_content, &cms, &content, err);
         if (r < 0)
                 return r;
         return copy_content(content, ret_content, ret_size, err);
@@ -108,26 +117,31 @@ int cms_peek(Span der, size_t max_content, uint8_t **ret_content, size_t *ret_si
 
 /* -- verification ----------------------------------------------------------------------------------------------- */
 
+/* The signer's certificate, borrowed from certs. */
+static X509 *find_cert(CMS_SignerInfo *si, STACK_OF(X509) *certs) {
+        for (int i = 0; i < sk_X509_num(certs); i++)
+                if (CMS_SignerInfo_cert_cmp(si, sk_X509_value(certs, i)) == 0)
+                        return sk_X509_value(certs, i);
+        return NULL;
+}
+
 /* The one signer and its certificate, borrowed from cms and certs. */
 static int find_signer(CMS_ContentInfo *cms, STACK_OF(X509) *certs, CMS_SignerInfo **ret, X509 **ret_cert,
                        RsError *err) {
         STACK_OF(CMS_SignerInfo) *signers = CMS_get0_SignerInfos(cms);
         CMS_SignerInfo *si = NULL;
+        X509 *cert;
 
         if (sk_CMS_SignerInfo_num(signers) != 1)
                 return rs_fail(err, SIGNATURE, "CMS: %d signers instead of one", sk_CMS_SignerInfo_num(signers));
         si = sk_CMS_SignerInfo_value(signers, 0);
-        for (int i = 0; i < sk_X509_num(certs); i++) {
-                X509 *cert = sk_X509_value(certs, i);
-
-                if (CMS_SignerInfo_cert_cmp(si, cert) == 0) {
-                        CMS_SignerInfo_set1_signer_cert(si, cert);
-                        *ret = si;
-                        *ret_cert = cert;
-                        return 0;
-                }
-        }
-        return rs_fail(err, CERTIFICATE, "CMS: the signer's certificate is not enclosed");
+        cert = find_cert(si, certs);
+        if (!cert)
+                return rs_fail(err, CERTIFICATE, "CMS: the signer's certificate is not enclosed");
+        CMS_SignerInfo_set1_signer_cert(si, cert);
+        *ret = si;
+        *ret_cert = cert;
+        return 0;
 }
 
 static int check_algorithms(CMS_SignerInfo *si, X509 *cert, RsError *err) {
@@ -145,51 +159,145 @@ static int check_algorithms(CMS_SignerInfo *si, X509 *cert, RsError *err) {
         return 0;
 }
 
-/* After the signature is good: attributes present, and the one content-type attribute says data. */
-static int check_attributes(CMS_SignerInfo *si, RsError *err) {
+/* After the signature is good: attributes present, and the one content-type attribute says what the content is. */
+static int check_attributes(CMS_SignerInfo *si, int content_type, RsError *err) {
         const ASN1_OBJECT *type;
 
         /* -3: exactly one such attribute with exactly one value */
         type = CMS_signed_get0_data_by_OBJ(si, OBJ_nid2obj(NID_pkcs9_contentType), -3, V_ASN1_OBJECT);
-        if (!type || OBJ_obj2nid(type) != NID_pkcs7_data)
+        if (!type || OBJ_obj2nid(type) != content_type)
                 return rs_fail_ssl(err, SIGNATURE, "CMS: the signed attributes do not name the content type");
         return 0;
 }
 
-int cms_verify(Span der, const TrustAnchors *anchors, const PathRules *rules, size_t max_content,
-               uint8_t **ret_content, size_t *ret_size, SignerInfo *ret_signer, RsError *err) {
-        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
-        _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = NULL;
-        CMS_SignerInfo *si = NULL;
-        SignerInfo signer;
-        Span content;
-        X509 *cert = NULL;
+void signed_message_done(SignedMessage *m) {
+        CMS_ContentInfo_free(m->cms);
+        sk_X509_pop_free(m->certs, X509_free);
+        *m = (SignedMessage){ 0 };
+}
+
+int signed_message_open(Span der, int content_type, size_t max_content, const TrustAnchors *anchors,
+                        const PathRules *rules, SignedMessage *m, RsError *err) {
         int r;
 
-        r = parse_signed(der, max_content, &cms, &content, err);
+        r = parse_signed(der, content_type, max_content, &m->cms, &m->content, err);
         if (r < 0)
                 return r;
-        certs = CMS_get1_certs(cms);
-        r = find_signer(cms, certs, &si, &cert, err);
+        m->certs = CMS_get1_certs(m->cms);
+        r = find_signer(m->cms, m->certs, &m->info, &m->cert, err);
         if (r < 0)
                 return r;
-        r = path_verify(cert, certs, anchors, rules, &signer, err);
+        r = path_verify(m->cert, m->certs, anchors, rules, &m->signer, err);
         if (r < 0)
                 return r;
-        r = check_algorithms(si, cert, err);
+        r = check_algorithms(m->info, m->cert, err);
         if (r < 0)
                 return r;
         /* The path is checked already, by our rules; the content is the attached one. */
-        if (CMS_verify(cms, NULL, NULL, NULL, NULL, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY) != 1)
+        if (CMS_verify(m->cms, NULL, NULL, NULL, NULL, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY) != 1)
                 return rs_fail_ssl(err, SIGNATURE, "CMS: the signature is not good");
-        r = check_attributes(si, err);
+        return check_attributes(m->info, content_type, err);
+}
+
+int cms_verify(Span der, const TrustAnchors *anchors, const PathRules *rules, size_t max_content,
+               uint8_t **ret_content, size_t *ret_size, SignerInfo *ret_signer, RsError *err) {
+        _cleanup_(signed_message_done) SignedMessage m = { 0 };
+        int r;
+
+        r = signed_message_open(der, NID_pkcs7_data, max_content, anchors, rules, &m, err);
         if (r < 0)
                 return r;
-        r = copy_content(content, ret_content, ret_size, err);
+        r = copy_content(m.content, ret_content, ret_size, err);
         if (r < 0)
                 return r;
 
-        *ret_signer = signer;
+        *ret_signer = m.signer;
+        return 0;
+}
+
+/* -- quorum ----------------------------------------------------------------------------------------------------- */
+
+/* The attributes are there and name type and digest of the content, and the key has signed them. */
+static int verify_root_signer(CMS_SignerInfo *si, Span content, RsError *err) {
+        const ASN1_OCTET_STRING *claimed;
+        X509_ALGOR *digest_algorithm;
+        uint8_t digest[EVP_MAX_MD_SIZE];
+        unsigned size = 0;
+        int r;
+
+        r = check_attributes(si, NID_pkcs7_data, err);
+        if (r < 0)
+                return r;
+        CMS_SignerInfo_get0_algs(si, NULL, NULL, &digest_algorithm, NULL);
+        claimed = CMS_signed_get0_data_by_OBJ(si, OBJ_nid2obj(NID_pkcs9_messageDigest), -3, V_ASN1_OCTET_STRING);
+        if (!claimed || EVP_Digest(content.data, content.size, digest, &size,
+                                   EVP_get_digestbyobj(digest_algorithm->algorithm), NULL) != 1)
+                return rs_fail_ssl(err, SIGNATURE, "CMS: the signed attributes do not name the content's digest");
+        if (!span_equal(SPAN(ASN1_STRING_get0_data(claimed), (size_t) ASN1_STRING_length(claimed)), SPAN(digest, size)))
+                return rs_fail(err, SIGNATURE, "CMS: a signature is for another content");
+        if (CMS_SignerInfo_verify(si) != 1)
+                return rs_fail_ssl(err, SIGNATURE, "CMS: a signature is not good");
+        return 0;
+}
+
+typedef struct Quorum {
+        const TrustAnchors *roots;
+        STACK_OF(X509) *certs; /* enclosed */
+        Span content;
+        uint8_t keys[CMS_SIGNERS_MAX][32];
+        uint32_t n;
+} Quorum;
+
+static int count_signer(Quorum *q, CMS_SignerInfo *si, RsError *err) {
+        X509 *cert = find_cert(si, q->certs);
+        uint8_t key[32];
+        int r;
+
+        if (!cert || !path_is_anchor(cert, q->roots))
+                return 0;
+        r = check_algorithms(si, cert, err);
+        if (r < 0)
+                return r;
+        CMS_SignerInfo_set1_signer_cert(si, cert);
+        r = verify_root_signer(si, q->content, err);
+        if (r < 0)
+                return r;
+        r = path_spki_sha256(cert, key, err);
+        if (r < 0)
+                return r;
+        for (uint32_t i = 0; i < q->n; i++)
+                if (memcmp(q->keys[i], key, sizeof(key)) == 0)
+                        return 0;
+        memcpy(q->keys[q->n++], key, sizeof(key));
+        return 0;
+}
+
+int cms_verify_quorum(Span der, const TrustAnchors *roots, size_t max_content, uint8_t **ret_content, size_t *ret_size,
+                      uint32_t *ret_n, RsError *err) {
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = NULL;
+        Quorum q = { .roots = roots };
+        STACK_OF(CMS_SignerInfo) *signers;
+        int r;
+
+        r = parse_signed(der, NID_pkcs7_data, max_content, &cms, &q.content, err);
+        if (r < 0)
+                return r;
+        q.certs = certs = CMS_get1_certs(cms);
+        signers = CMS_get0_SignerInfos(cms);
+        if (sk_CMS_SignerInfo_num(signers) < 1 || sk_CMS_SignerInfo_num(signers) > (int) CMS_SIGNERS_MAX ||
+            sk_X509_num(certs) > (int) QUORUM_CERTS_MAX)
+                return rs_fail(err, SIGNATURE, "CMS: no signer, or more than %u", CMS_SIGNERS_MAX);
+        for (int i = 0; i < sk_CMS_SignerInfo_num(signers); i++) {
+                r = count_signer(&q, sk_CMS_SignerInfo_value(signers, i), err);
+                if (r < 0)
+                        return r;
+        }
+        r = copy_content(q.content, ret_content, ret_size, err);
+        if (r < 0)
+                return r;
+
+        *ret_n = q.n;
         return 0;
 }
 
@@ -231,6 +339,56 @@ int cms_sign(Span content, X509 *cert, EVP_PKEY *key, STACK_OF(X509) *extra, Enc
                 return rs_fail_ssl(err, CONFIG, "CMS: key and certificate do not fit");
         if (CMS_final(cms, in, NULL, CMS_BINARY) != 1)
                 return rs_fail_ssl(err, SIGNATURE, "CMS: the key could not sign");
+        return encode_der(cms, ret_der, err);
+}
+
+/*
+ * OpenSSL's ways to finish a message sign it with all keys anew, or copy the digest that an earlier signer claims.  Here
+ * the digest of the attached content is taken afresh, so that the new signature covers what is there.
+ */
+static int sign_attached(CMS_ContentInfo *cms, Span content, X509 *cert, EVP_PKEY *key, RsError *err) {
+        const EVP_MD *md = digest_for(key);
+        uint8_t digest[EVP_MAX_MD_SIZE];
+        CMS_SignerInfo *si;
+        unsigned size = 0;
+
+        si = CMS_add1_signer(cms, cert, key, md, CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL | CMS_NOCERTS);
+        if (!si)
+                return rs_fail_ssl(err, CONFIG, "CMS: key and certificate do not fit");
+        if (EVP_Digest(content.data, content.size, digest, &size, md, NULL) != 1 ||
+            CMS_signed_add1_attr_by_NID(si, NID_pkcs9_contentType, V_ASN1_OBJECT, OBJ_nid2obj(NID_pkcs7_data), -1) !=
+                    1 ||
+            CMS_signed_add1_attr_by_NID(si, NID_pkcs9_messageDigest, V_ASN1_OCTET_STRING, digest, (int) size) != 1)
+                return rs_fail_ssl(err, INTERNAL, "CMS: cannot add the signed attributes");
+        if (CMS_SignerInfo_sign(si) != 1)
+                return rs_fail_ssl(err, SIGNATURE, "CMS: the key could not sign");
+        return 0;
+}
+
+int cms_add_signer(Span der, Span content, X509 *cert, EVP_PKEY *key, Encoder *ret_der, RsError *err) {
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
+        STACK_OF(CMS_SignerInfo) *signers;
+        Span attached;
+        int r;
+
+        if (der.size == 0)
+                return cms_sign(content, cert, key, NULL, ret_der, err);
+        r = parse_signed(der, NID_pkcs7_data, CMS_SIZE_MAX, &cms, &attached, err);
+        if (r < 0)
+                return r;
+        if (content.size > 0 && !span_equal(content, attached))
+                return rs_fail(err, INVALID, "CMS: the message holds another content");
+        signers = CMS_get0_SignerInfos(cms);
+        if (sk_CMS_SignerInfo_num(signers) >= (int) CMS_SIGNERS_MAX)
+                return rs_fail(err, INVALID, "CMS: %u have signed already", CMS_SIGNERS_MAX);
+        for (int i = 0; i < sk_CMS_SignerInfo_num(signers); i++)
+                if (CMS_SignerInfo_cert_cmp(sk_CMS_SignerInfo_value(signers, i), cert) == 0)
+                        return rs_fail(err, INVALID, "CMS: this one has signed already");
+        if (CMS_add1_cert(cms, cert) != 1)
+                return rs_fail_ssl(err, INTERNAL, "CMS: cannot enclose the certificate");
+        r = sign_attached(cms, attached, cert, key, err);
+        if (r < 0)
+                return r;
         return encode_der(cms, ret_der, err);
 }
 

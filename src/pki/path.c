@@ -321,7 +321,10 @@ static int check_chain(X509_STORE_CTX *ctx, const PathRules *rules, const ASN1_O
                 r = check_intermediate(sk_X509_value(chain, i), rules, eku, err);
         if (r < 0)
                 return r;
-        r = algorithm_check(sk_X509_value(chain, n - 1), PLACE_ANCHOR, err);
+        if (rules->issuer) /* proven before, by a path that ended at an anchor */
+                r = check_intermediate(sk_X509_value(chain, n - 1), rules, eku, err);
+        else
+                r = algorithm_check(sk_X509_value(chain, n - 1), PLACE_ANCHOR, err);
         if (r < 0)
                 return r;
         r = check_place(chain, rules, err);
@@ -399,9 +402,27 @@ static int prepare(X509_STORE_CTX *ctx, X509 *leaf, STACK_OF(X509) *extra, const
         return 0;
 }
 
+/* The only trusted certificate is then this one, and the path is it and the leaf. */
+static int end_at_issuer(X509_STORE_CTX *ctx, STACK_OF(X509) *trusted, X509 *issuer, RsError *err) {
+        X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+
+        if (!trusted || sk_X509_push(trusted, issuer) <= 0)
+                return rs_fail_oom(err);
+        if (X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN) != 1)
+                return rs_fail_ssl(err, INTERNAL, "X509_VERIFY_PARAM_set_flags");
+        X509_VERIFY_PARAM_set_depth(param, 0);
+        X509_STORE_CTX_set0_trusted_stack(ctx, trusted);
+        return 0;
+}
+
+static void borrowed_freep(STACK_OF(X509) **p) {
+        sk_X509_free(*p);
+}
+
 int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, const PathRules *rules,
                 SignerInfo *ret_signer, RsError *err) {
-        _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL;
+        _cleanup_(borrowed_freep) STACK_OF(X509) *trusted = rules->issuer ? sk_X509_new_null() : NULL;
+        _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL; /* goes before the stack it looks into */
         _cleanup_(ASN1_OBJECT_freep) ASN1_OBJECT *eku = NULL;
         int r;
 
@@ -418,6 +439,8 @@ int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, 
         if (!ctx)
                 return rs_fail_oom(err);
         r = prepare(ctx, leaf, extra, anchors, rules, err);
+        if (r == 0 && rules->issuer)
+                r = end_at_issuer(ctx, trusted, rules->issuer, err);
         if (r < 0)
                 return r;
         if (X509_verify_cert(ctx) != 1)

@@ -17,7 +17,7 @@ static void check_link(const Link *link) {
 
         assert(link_encode(link, &e, &err) == 0);
         assert(span_equal(encoder_view(&e), link->bytes));
-        assert(link->possessed.size + 2 + link->possession.size == link->bytes.size);
+        assert(16 + link->possessed.size + 2 + link->possession.size == link->bytes.size);
 }
 
 static int on_link(void *userdata, const Link *link, RsError *err) {

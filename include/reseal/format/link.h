@@ -46,7 +46,7 @@ typedef struct ChainRecord {
 void chain_record_encode(const ChainRecord *record, uint8_t ret[LINK_RECORD_SIZE]);
 /* CHAIN for bytes that are not one (magic, CRC, reserved bytes). */
 int chain_record_parse(const uint8_t bytes[LINK_RECORD_SIZE], ChainRecord *ret, RsError *err);
-/* Do two records of one index name the same release, signer and history?  A bridge may carry another log head than the link. */
+/* Do two records of one index name the same release, signer and history?  A bridge may carry another log head. */
 bool chain_record_same_release(const ChainRecord *a, const ChainRecord *b);
 
 typedef struct Link {
@@ -63,12 +63,13 @@ typedef struct Link {
 
 int link_parse(Span bytes, Link *ret, RsError *err);
 /*
- * A link whose signature fields are still empty is a draft: it parses, and no walk accepts it.  bytes, record_bytes and possessed
- * need not be set.
+ * A link whose signature fields are still empty is a draft: it parses, and no walk accepts it.  bytes, record_bytes
+ * and possessed need not be set.
  */
 int link_encode(const Link *link, Encoder *e, RsError *err);
 
 /* A set, as in the LINKS section: calls back in order; a negative result ends the walk and is returned. */
-int link_set_walk(Span set, int (*each)(void *userdata, const Link *link, RsError *err), void *userdata, RsError *err);
+int link_set_walk(Span set, int (*each)(void *userdata, const Link *link, RsError *err), void *userdata,
+                  RsError *err);
 /* links: whole links in ascending order. */
 int link_set_encode(const Span *links, uint32_t n, Encoder *e, RsError *err);

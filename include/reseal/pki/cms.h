@@ -18,12 +18,14 @@
 
 struct evp_pkey_st;
 
+#define CMS_SIGNERS_MAX 16u
+
 /* DER SignedData, one signer, attached content, trailing bytes refused. *ret_content (free) gets the signed bytes. */
 int cms_verify(Span der, const TrustAnchors *anchors, const PathRules *rules, size_t max_content,
                uint8_t **ret_content, size_t *ret_size, SignerInfo *ret_signer, RsError *err);
 /*
- * A content that several roots have signed.  *ret_n gets the number of different ones of `roots` (byte for byte) among
- * the signers; the signature of each of these must be good.  Signers that are none of `roots` are not counted and not
+ * A content that several roots have signed.  *ret_n gets the number of different ones of `roots` (byte for byte, told
+ * apart by key) among the signers; the signature of each of these must be good.  Signers that are none of `roots` are not counted and not
  * looked at: a set that replaces roots is signed by old and new ones, and is verified once with each.  Whether it is
  * enough the caller decides.
  */
@@ -35,7 +37,10 @@ int cms_peek(Span der, size_t max_content, uint8_t **ret_content, size_t *ret_si
 /* Signing side; key may live in a provider or token, extra (intermediates) may be NULL. */
 int cms_sign(Span content, struct x509_st *cert, struct evp_pkey_st *key, struct stack_st_X509 *extra,
              Encoder *ret_der, RsError *err);
-/* One more signer to a SignedData with attached content (der empty: content is signed anew by this one alone). */
+/*
+ * One more signer to a SignedData with attached content (der empty: content is signed anew by this one alone); content,
+ * if given, must be the attached one.  INVALID: another content, signed by this certificate already, too many signers.
+ */
 int cms_add_signer(Span der, Span content, struct x509_st *cert, struct evp_pkey_st *key, Encoder *ret_der,
                    RsError *err);
 int cms_envelop(const Secret *content_key, struct stack_st_X509 *recipients, Encoder *ret_der, RsError *err);

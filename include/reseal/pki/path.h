@@ -46,6 +46,7 @@ typedef struct PathRules {
         uint64_t time_low;        /* not_after must lie after this; 0 = not judged */
         uint64_t time_high;       /* not_before must not be after this; UINT64_MAX = unknown */
         bool firmware_place;      /* the leaf must carry the critical extension of pki/firmware.h; else it must not */
+        struct x509_st *issuer;   /* usually NULL; a CA whose own path has been verified: the path ends at it */
         const CrlSet *crls;       /* consulted for leaf and intermediates: REVOKED; NULL: none known */
 } PathRules;
 

@@ -3,7 +3,8 @@
 /*
  * chain - walks the signer links from what the TPM remembers to the release in hand.
  *
- * Spec:     docs/format-chain.md, section 3 (the nine rules); requirements S64 to S69; threats T8 to T11, T15, T16; F1 to F8, F19 to F24
+ * Spec:     docs/format-chain.md, section 3 (the nine rules); requirements S64 to S69; threats T8 to T11, T15, T16;
+ *           failures F1 to F8, F19 to F24 of the tests
  * Trust:    links are hostile; record, anchors, CRLs and recovery keys are the device's own
  * Owns:     results are flat or borrow the link set
  * Units:    seconds since 1970 UTC
@@ -54,5 +55,9 @@ typedef struct ChainWalk {
 
 int chain_walk(const ChainInput *input, ChainWalk *ret, RsError *err);
 void chain_walk_done(ChainWalk *w);
-/* What a device at `from` misses in front of this set to reach `index`: first and last index, count 0 if nothing.  No signatures. */
-int chain_missing(const ChainRecord *from, Span links, uint64_t index, uint64_t *ret_first, uint64_t *ret_last, RsError *err);
+/*
+ * What a device at `from` (NULL: none) lacks besides this set to reach `index`, the nearest range: both 0 if nothing.
+ * No signatures.
+ */
+int chain_missing(const ChainRecord *from, Span links, uint64_t index, uint64_t *ret_first, uint64_t *ret_last,
+                  RsError *err);
