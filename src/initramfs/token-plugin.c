@@ -17,7 +17,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <libcryptsetup.h>
 
@@ -25,9 +24,10 @@
 #include <reseal/base/config.h>
 #include <reseal/base/names.h>
 #include <reseal/slot/volume.h>
-#include <reseal/tpm/seal.h>
 
-#define WAIT_SECONDS 10u
+#include "unseal.h"
+
+#define WAIT_USEC (10u * 1000000u)
 #define EXPORT __attribute__((visibility("default")))
 
 /* libcryptsetup declares types of these, not functions. */
@@ -86,25 +86,6 @@ static int read_config(TpmConfig *ret, RsError *err) {
         return config_read(RS_PATH_CONF_DAEMON, on_key, ret, err);
 }
 
-/* Until the TPM is there; every other failure is final. */
-static int unseal_when_there(const TpmConfig *config, const TpmSealed *sealed, Secret **ret, RsError *err) {
-        const struct timespec pause = { .tv_nsec = 100000000 };
-        _cleanup_(tpm_freep) Tpm *t = NULL;
-        int r;
-
-        /* The Name in the token is as good as a pinned one: with another the blob does not load. */
-        r = tpm_new(config, sealed->srk_name, &t, err);
-        for (unsigned i = 0; r >= 0 && i < 10 * WAIT_SECONDS; i++) {
-                *err = RS_ERROR_INIT;
-                r = tpm_unseal(t, sealed, ret, err);
-                if (r >= 0 || err->reason != RS_REASON_TPM_GONE)
-                        return r;
-                (void) nanosleep(&pause, NULL);
-                r = 0;
-        }
-        return rs_negative(-err->errnum);
-}
-
 static int passphrase_of(const char *json, Secret **ret, RsError *err) {
         _cleanup_(secret_freep) Secret *secret = NULL;
         TpmConfig config = { 0 };
@@ -117,7 +98,7 @@ static int passphrase_of(const char *json, Secret **ret, RsError *err) {
                 return r;
         r = read_config(&config, err);
         if (r >= 0)
-                r = unseal_when_there(&config, &sealed, &secret, err);
+                r = unseal_wait(&config, &sealed, WAIT_USEC, &secret, err);
         tpm_config_done(&config);
         return r < 0 ? r : slot_passphrase(secret, ret, err);
 }

@@ -13,9 +13,6 @@
  *
  * The passphrase is 256 random bits in hexadecimal, so PBKDF2 with 1000 iterations is no weakness; Argon2 would only
  * ask for memory in the initramfs, and GRUB could not read it.
- *
- * libcryptsetup is told to lock nothing (its lock directory belongs to root, nobody else knows the file), to load no
- * token plugins (the writer does what the plugin does, itself) and to print nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,13 +23,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <libcryptsetup.h>
-
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 #include <reseal/format/limits.h>
 #include <reseal/slot/volume.h>
 
+#include "luks.h"
 #include "medium.h"
 
 #define METADATA_SIZE 16384u       /* one copy of the header */
@@ -41,44 +37,7 @@
 #define COPY_SIZE (1u << 20)
 #define SECTOR_SIZE 512u
 
-/* libcryptsetup's last word on a failure, for the text of ours. */
-typedef struct Volume {
-        struct crypt_device *cd;
-        char message[128];
-} Volume;
-
-static void on_log(int level, const char *message, void *userdata) {
-        Volume *v = userdata;
-
-        if (v && level == CRYPT_LOG_ERROR)
-                (void) snprintf(v->message, sizeof(v->message), "%.*s", (int) strcspn(message, "\n"), message);
-}
-
-static void volume_done(Volume *v) {
-        if (v->cd)
-                crypt_free(v->cd); /* wipes its copy of the volume key */
-}
-
-static int failed(const Volume *v, int r, const char *what, RsError *err) {
-        if (r == -ENOSPC || r == -ENOMEM)
-                return rs_fail_errno(err, r, "LUKS2 header, %s", what);
-        return rs_fail(err, VOLUME, "%s: %s", what, v->message[0] != '\0' ? v->message : strerror(-r));
-}
-
-static int volume_init(Volume *v, const char *path, RsError *err) {
-        int r;
-
-        crypt_set_log_callback(NULL, on_log, NULL);
-        crypt_token_external_disable();
-        (void) crypt_metadata_locking(NULL, 0);
-        r = crypt_init(&v->cd, path);
-        if (r < 0)
-                return failed(v, r, path, err);
-        crypt_set_log_callback(v->cd, on_log, v);
-        return 0;
-}
-
-static int format(Volume *v, const Secret *key, const Secret *passphrase, const char *token, RsError *err) {
+static int format(Luks *l, const Secret *key, const Secret *passphrase, const char *token, RsError *err) {
         static const struct crypt_pbkdf_type kdf = {
                 .type = CRYPT_KDF_PBKDF2,
                 .hash = "sha512",
@@ -89,20 +48,20 @@ static int format(Volume *v, const Secret *key, const Secret *passphrase, const 
         struct crypt_params_luks2 params = { .sector_size = RS_BLOCK_SIZE, .pbkdf = &kdf };
         int r;
 
-        r = crypt_set_metadata_size(v->cd, METADATA_SIZE, KEYSLOTS_SIZE);
+        r = crypt_set_metadata_size(l->cd, METADATA_SIZE, KEYSLOTS_SIZE);
         if (r == 0)
-                r = crypt_set_data_offset(v->cd, SLOT_DATA_OFFSET / SECTOR_SIZE);
+                r = crypt_set_data_offset(l->cd, SLOT_DATA_OFFSET / SECTOR_SIZE);
         if (r == 0)
-                r = crypt_format(v->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, (const char *) secret_bytes(key),
+                r = crypt_format(l->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, (const char *) secret_bytes(key),
                                  secret_size(key), &params);
         if (r < 0)
-                return failed(v, r, "format", err);
-        r = crypt_keyslot_add_by_volume_key(v->cd, 0, (const char *) secret_bytes(key), secret_size(key),
+                return luks_failed(l, r, "format", err);
+        r = crypt_keyslot_add_by_volume_key(l->cd, 0, (const char *) secret_bytes(key), secret_size(key),
                                             (const char *) secret_bytes(passphrase), secret_size(passphrase));
         if (r < 0)
-                return failed(v, r, "key slot", err);
-        r = crypt_token_json_set(v->cd, 0, token);
-        return r < 0 ? failed(v, r, "token", err) : 0;
+                return luks_failed(l, r, "key slot", err);
+        r = crypt_token_json_set(l->cd, 0, token);
+        return r < 0 ? luks_failed(l, r, "token", err) : 0;
 }
 
 /* A file that nobody but us can read, large enough for libcryptsetup to believe in a data segment. */
@@ -140,14 +99,14 @@ static int publish(const char *temp, const char *path, RsError *err) {
 
 static int make_header(const char *path, const Secret *key, const Secret *secret, const char *token, RsError *err) {
         _cleanup_(secret_freep) Secret *passphrase = NULL;
-        _cleanup_(volume_done) Volume v = { 0 };
+        _cleanup_(luks_done) Luks v = { 0 };
         int r;
 
         r = slot_passphrase(secret, &passphrase, err);
         if (r == 0)
                 r = create_file(path, err);
         if (r == 0)
-                r = volume_init(&v, path, err);
+                r = luks_init(&v, path, err);
         return r < 0 ? r : format(&v, key, passphrase, token, err);
 }
 
@@ -182,19 +141,7 @@ int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t 
         return 0;
 }
 
-/* Only what slot_volume_create makes: another cipher or offset would put the data somewhere else. */
-static int check_shape(const Volume *v, RsError *err) {
-        const char *cipher = crypt_get_cipher(v->cd), *mode = crypt_get_cipher_mode(v->cd);
-
-        if (!cipher || strcmp(cipher, "aes") != 0 || !mode || strcmp(mode, "xts-plain64") != 0 ||
-            crypt_get_volume_key_size(v->cd) != (int) SLOT_VOLUME_KEY_SIZE ||
-            crypt_get_data_offset(v->cd) != SLOT_DATA_OFFSET / SECTOR_SIZE ||
-            crypt_get_sector_size(v->cd) != (int) RS_BLOCK_SIZE)
-                return rs_fail(err, VOLUME, "not a header of ours");
-        return 0;
-}
-
-static int load(Volume *v, const char *path, const char **ret_token, RsError *err) {
+static int load(Luks *l, const char *path, const char **ret_token, RsError *err) {
         struct stat st;
         int r;
 
@@ -202,23 +149,23 @@ static int load(Volume *v, const char *path, const char **ret_token, RsError *er
                 return rs_fail(err, VOLUME, "%s: %s", path, strerror(errno));
         if (!S_ISREG(st.st_mode) || st.st_size != (off_t) SLOT_DATA_OFFSET || (st.st_mode & 077) != 0)
                 return rs_fail(err, VOLUME, "%s: not a header file of ours", path);
-        r = volume_init(v, path, err);
+        r = luks_init(l, path, err);
         if (r < 0)
                 return r;
-        r = crypt_load(v->cd, CRYPT_LUKS2, NULL);
+        r = crypt_load(l->cd, CRYPT_LUKS2, NULL);
         if (r < 0)
-                return failed(v, r, path, err);
-        r = check_shape(v, err);
+                return luks_failed(l, r, path, err);
+        r = luks_check_shape(l, err);
         if (r < 0)
                 return r;
-        r = crypt_token_json_get(v->cd, 0, ret_token);
-        return r < 0 ? failed(v, r, "token", err) : 0;
+        r = crypt_token_json_get(l->cd, 0, ret_token);
+        return r < 0 ? luks_failed(l, r, "token", err) : 0;
 }
 
 int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsError *err) {
         _cleanup_(secret_freep) Secret *key = secret_new(SLOT_VOLUME_KEY_SIZE);
         _cleanup_(secret_freep) Secret *secret = NULL, *passphrase = NULL;
-        _cleanup_(volume_done) Volume v = { 0 };
+        _cleanup_(luks_done) Luks v = { 0 };
         size_t size = SLOT_VOLUME_KEY_SIZE;
         const char *token = NULL;
         uint8_t bundle_id[32];
@@ -239,7 +186,7 @@ int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsEr
         r = crypt_volume_key_get(v.cd, 0, (char *) secret_bytes_mut(key), &size,
                                  (const char *) secret_bytes(passphrase), secret_size(passphrase));
         if (r < 0)
-                return failed(&v, r, "volume key", err);
+                return luks_failed(&v, r, "volume key", err);
         *ret_volume_key = TAKE_PTR(key);
         return 0;
 }

@@ -33,7 +33,7 @@ PROGRAMS = {
     'bundle': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust'),
     'source-server': ('base', 'format', 'crypto', 'pki'),
     'provision': ('base', 'format', 'crypto', 'pki', 'tpm', 'boot', 'slot'),
-    'initramfs': ('base', 'format', 'crypto', 'tpm', 'slot'),
+    'initramfs': ('base', 'format', 'crypto', 'pki', 'tpm', 'slot'),
 }
 
 # Constants only, no library behind it: the limits that bytes of any origin are held against.

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * luks - a libcryptsetup context as this room wants it: silent, without locks of its own, without token plugins.
+ *
+ * Spec:     docs/format-slot.md, "luks2"
+ * Trust:    the header is hostile until luks_check_shape has seen it
+ * Owns:     a Luks owns its context
+ * Units:    none
+ * Errors:   VOLUME, NO_SPACE, NO_MEMORY
+ * Context:  one thread; libcryptsetup has globals
+ * Programs: reseal-writer, initramfs
+ */
+#include <libcryptsetup.h>
+
+#include <reseal/base/error.h>
+
+typedef struct Luks {
+        struct crypt_device *cd;
+        char message[128];        /* libcryptsetup's last word on a failure, for the text of ours */
+} Luks;
+
+int luks_init(Luks *l, const char *path, RsError *err);
+void luks_done(Luks *l);
+/* Raises what libcryptsetup returned. */
+int luks_failed(const Luks *l, int r, const char *what, RsError *err);
+/* Only what slot_volume_create makes: another cipher or offset would put the data somewhere else. */
+int luks_check_shape(const Luks *l, RsError *err);
