@@ -160,7 +160,7 @@ static void an_aborted_installation_resumes_with_what_is_proven(void **state) {
         WriterOffer offer;
         uint32_t next, n;
 
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
                 assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
                                                &next, ranges, &n, &err),
@@ -175,7 +175,7 @@ static void an_aborted_installation_resumes_with_what_is_proven(void **state) {
         install_abort(w->e.installer);
         assert_false(boot_state(w).slots[1].bootable);
         reboot_into(w, "A", NULL);
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
         assert_int_equal(install_table(w->e.installer, 0, encoder_view(&w->one.images[0].encoded), &next,
                                        ranges, &n, &err),
                          0);
@@ -199,7 +199,7 @@ static void another_release_replaces_an_open_record(void **state) {
         WriterFrame f = { 0 };
         const uint8_t *data;
 
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
                 assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
                                                &next, ranges, &n, &err),
@@ -227,7 +227,7 @@ static void before_the_first_verified_frame_the_target_is_as_it_was(void **state
 
         assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
         test_sha256_of_file(w->d.slot_path[1], before);
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
                 assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
                                                &next, ranges, &n, &err),
@@ -246,7 +246,7 @@ static void offer_with_tables(World *w, const TestRelease *r) {
         WriterOffer offer;
         uint32_t next, n;
 
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&r->cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, r, &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
                 assert_int_equal(install_table(w->e.installer, i, encoder_view(&r->images[i].encoded), &next,
                                                ranges, &n, &err),
@@ -281,7 +281,7 @@ static void zero_frames_alone_do_not_cost_the_fallback_slot(void **state) {
 
         test_release_begin(&r, 1, 1, ROOTFS);
         test_release_zero(&r, 0, 2);
-        test_release_sign(&r, "firmware/signer");
+        test_release_sign(&r, NULL);
         assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
         test_sha256_of_file(w->d.slot_path[1], before);
         offer_with_tables(w, &r);
@@ -303,7 +303,7 @@ static void an_image_of_zeros_waits_for_the_data_of_the_next_one(void **state) {
 
         test_release_begin(&r, 1, 1, ROOTFS);
         test_release_zero(&r, 0, UINT16_MAX);
-        test_release_sign(&r, "firmware/signer");
+        test_release_sign(&r, NULL);
         assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
         test_sha256_of_file(w->d.slot_path[1], before);
         offer_with_tables(w, &r);
@@ -325,7 +325,7 @@ static void a_release_of_zeros_alone_begins_at_finish(void **state) {
         test_release_begin(&r, 1, 1, ROOTFS);
         for (uint32_t i = 0; i < 2; i++)
                 test_release_zero(&r, i, UINT16_MAX);
-        test_release_sign(&r, "firmware/signer");
+        test_release_sign(&r, NULL);
         assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
         test_sha256_of_file(w->d.slot_path[1], before);
         offer_with_tables(w, &r);
@@ -346,7 +346,7 @@ static void tables_that_are_not_the_signed_ones_are_refused(void **state) {
         WriterOffer offer;
         uint32_t next, n;
 
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
         e->data[e->size - 1] ^= 1;
         assert_true(install_table(w->e.installer, 0, encoder_view(e), &next, ranges, &n, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_TABLE_DIGEST);
@@ -365,7 +365,7 @@ static void a_signed_root_that_the_table_does_not_lead_to_is_refused(void **stat
 
         test_release_begin(&r, 1, 1, ROOTFS);
         r.manifest->images[0].root[0] ^= 1;
-        test_release_sign(&r, "firmware/signer");
+        test_release_sign(&r, NULL);
         assert_refused(w, &r, RS_REASON_ROOT);
         test_release_done(&r);
 }
@@ -398,7 +398,7 @@ static void releases_for_others_are_refused_before_anything_is_touched(void **st
                         test_release_begin(&r, 1, 1, ROOTFS + ((uint64_t) 4 << 20));
                 }
                 test_release_sign(&r, strcmp(cases[i].what, "signer") == 0 ? "bad/signer-purpose"
-                                                                           : "firmware/signer");
+                                                                           : NULL);
                 assert_refused(w, &r, cases[i].reason);
                 test_release_done(&r);
         }
@@ -478,7 +478,7 @@ static void a_cancelled_finish_stops_before_the_release_is_accepted(void **state
         uint32_t next, n;
         char primary[33];
 
-        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
         for (uint32_t i = 0; i < 2; i++)
                 assert_int_equal(install_table(w->e.installer, i, encoder_view(&w->one.images[i].encoded),
                                                &next, ranges, &n, &err),
@@ -514,7 +514,7 @@ static void a_window_that_was_lost_behind_its_bit_is_found(void **state) {
                 WriterRange ranges[4];
                 uint32_t next, n;
 
-                assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+                assert_int_equal(test_engine_offer(&w->e, &w->one, &offer, &err), 0);
                 for (uint32_t i = 0; i < 2; i++)
                         assert_int_equal(install_table(w->e.installer, i,
                                                        encoder_view(&w->one.images[i].encoded), &next, ranges,
@@ -555,7 +555,7 @@ static void a_lost_window_that_a_later_frame_repeats_is_fetched_again(void **sta
 
         test_release_begin(&r, 1, 1, ROOTFS);
         test_release_repeat(&r, 0, 17, 2);
-        test_release_sign(&r, "firmware/signer");
+        test_release_sign(&r, NULL);
         offer_with_tables(w, &r);
         for (uint32_t f = 0; f < 16; f++)
                 assert_int_equal(send_frame(w, &r, 0, f, &err), 0);
