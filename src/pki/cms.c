@@ -67,7 +67,8 @@ static int parse_der(Span der, CMS_ContentInfo **ret, RsError *err) {
 }
 
 /* SignedData with attached content of this type and of at most max_content bytes, which *ret_content borrows. */
-static int parse_signed(Span der, int type, size_t max_content, CMS_ContentInfo **ret, Span *ret_content, RsError *err) {
+static int parse_signed(Span der, int type, size_t max_content, CMS_ContentInfo **ret, Span *ret_content,
+                        RsError *err) {
         _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
         ASN1_OCTET_STRING **content;
         int r;
@@ -343,7 +344,7 @@ int cms_sign(Span content, X509 *cert, EVP_PKEY *key, STACK_OF(X509) *extra, Enc
 }
 
 /*
- * OpenSSL's ways to finish a message sign it with all keys anew, or copy the digest that an earlier signer claims.  Here
+ * OpenSSL's ways to finish a message sign it with all keys anew, or copy the digest that an earlier signer claims. Here
  * the digest of the attached content is taken afresh, so that the new signature covers what is there.
  */
 static int sign_attached(CMS_ContentInfo *cms, Span content, X509 *cert, EVP_PKEY *key, RsError *err) {

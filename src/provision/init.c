@@ -80,7 +80,7 @@ static int pin(Init *i, RsError *err) {
         if (r < 0)
                 return r;
         if (r > 0 && !span_equal(SPAN(there, size), SPAN_ARRAY(i->srk_name)))
-                return rs_fail(err, TPM_STATE,
+                return rs_fail(err, TPM_OTHER,
                                "this device was provisioned with another TPM, or the TPM was cleared");
         hex_encode(SPAN_ARRAY(i->srk_name), text);
         memcpy(text + 2 * TPM_NAME_SIZE, "\n", 2);

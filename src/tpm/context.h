@@ -52,6 +52,8 @@ int tpm_begin(Tpm *t, RsError *err);
 int tpm_end(Tpm *t, int r);
 /* After a lost response, between begin and end: a fresh connection, notes forgotten. */
 int tpm_reconnect(Tpm *t, RsError *err);
+/* After a failure of the connection: opens a new one and lets the caller look again, twice. */
+bool tpm_once_more(Tpm *t, int r, unsigned *attempt, RsError *err);
 
 void tpm_note(Tpm *t, ESYS_TR handle, bool flush);
 /* Flush one noted object or session early: a bare TPM has three places of each. */
@@ -60,7 +62,10 @@ void tpm_flush(Tpm *t, ESYS_TR handle);
 /* The SRK; its Name compared with the pinned one, or its public area with the template. */
 int tpm_use_srk(Tpm *t, ESYS_TR *ret, RsError *err);
 TPM2B_PUBLIC tpm_srk_template(void);
-/* Salted to the SRK, AES-128-CFB for the first parameter both ways, continued.  type: TPM2_SE_HMAC, _POLICY. */
+/*
+ * Salted to the SRK, AES-128-CFB for the first parameter both ways, continued.  type: TPM2_SE_HMAC,
+ * _POLICY.
+ */
 int tpm_session(Tpm *t, TPM2_SE type, ESYS_TR *ret, RsError *err);
 int tpm_set_auth(Tpm *t, ESYS_TR handle, const Secret *auth, RsError *err); /* NULL: overwrite with nothing */
 /* Is there something at this handle of the TPM? 1 and a noted ESYS handle, or 0. */
@@ -69,7 +74,10 @@ int tpm_find(Tpm *t, TPM2_HANDLE handle, ESYS_TR *ret, RsError *err);
 /* What a TSS2_RC means to us.  Also marks the connection broken where it is. */
 int tpm_fail_at(Tpm *t, TSS2_RC rc, RsError *err, const char *function, int line, const char *what);
 #define tpm_fail(t, rc, err, what) rs_negative(tpm_fail_at((t), (rc), (err), __func__, __LINE__, (what)))
-/* The TPM's own answer without the layer that passed it on and without parameter number; 0 for other layers. */
+/*
+ * The TPM's own answer without the layer that passed it on and without parameter number; 0 for other
+ * layers.
+ */
 uint32_t tpm_rc_base(TSS2_RC rc);
 /* After an answer that asks to come again (NV_RATE, RETRY, TESTING): waits and says yes, a few times. */
 bool tpm_again(TSS2_RC rc, unsigned *attempt);

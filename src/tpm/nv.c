@@ -129,20 +129,56 @@ int nv_find(Tpm *t, TPM2_HANDLE index, ESYS_TR *ret, RsError *err) {
                         return presence;
                 }
         }
-        return rs_fail(err, TPM_STATE, "NV index 0x%x is not as Reseal defines it", index);
+        return rs_fail(err, TPM_REDEFINED, "NV index 0x%x is not as Reseal defines it", index);
+}
+
+/*
+ * What a device with a pinned SRK says about an index that should be there: all five gone is what
+ * TPM2_Clear does to a TPM, and
+ * the SRK is asked first because it goes with them; fewer is somebody with ownerAuth.
+ */
+static int fail_missing(Tpm *t, TPM2_HANDLE index, RsError *err) {
+        static const TPM2_HANDLE all[] = { TPM_NV_FLOOR, TPM_NV_ACCEPT, TPM_NV_RECORD0, TPM_NV_RECORD1,
+                                           TPM_NV_GATE };
+        unsigned n_there = 0;
+        ESYS_TR srk;
+        int r;
+
+        if (!t->srk_pinned)
+                return rs_fail(err, NOT_PROVISIONED, "the TPM has no NV index 0x%x", index);
+        r = tpm_use_srk(t, &srk, err);
+        if (r < 0)
+                return r;
+        for (unsigned i = 0; i < ELEMENTSOF(all); i++) {
+                ESYS_TR nv;
+
+                r = tpm_find(t, all[i], &nv, err);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        n_there++;
+                        tpm_flush(t, nv);
+                }
+        }
+        if (n_there == 0)
+                return rs_fail(err, TPM_CLEARED, "none of the NV indices of provisioning is left");
+        return rs_fail(err, TPM_REDEFINED, "NV index 0x%x is gone, others are there", index);
 }
 
 int nv_use(Tpm *t, TPM2_HANDLE index, ESYS_TR *ret, RsError *err) {
         int wanted = index == TPM_NV_GATE ? NV_DEFINED : NV_WRITTEN;
+        const char *what;
         int r;
 
         r = nv_find(t, index, ret, err);
         if (r < 0 || r == wanted)
                 return r < 0 ? r : 0;
         if (r == NV_ABSENT)
-                return rs_fail(err, NOT_PROVISIONED, "the TPM has no NV index 0x%x", index);
-        return rs_fail(err, NOT_PROVISIONED, "NV index 0x%x is %s", index,
-                       r == NV_DEFINED ? "defined but was never written" : "the gate, yet was written");
+                return fail_missing(t, index, err);
+        what = r == NV_DEFINED ? "defined but was never written" : "the gate, yet was written";
+        if (!t->srk_pinned)
+                return rs_fail(err, NOT_PROVISIONED, "NV index 0x%x is %s", index, what);
+        return rs_fail(err, TPM_REDEFINED, "NV index 0x%x is %s", index, what);
 }
 
 int nv_read(Tpm *t, ESYS_TR nv, ESYS_TR session, void *ret, uint16_t size, RsError *err) {

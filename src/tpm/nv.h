@@ -7,7 +7,9 @@
  * Trust:    an index is ours only if its Name is the one computed here from the documented public area
  * Owns:     flat values; ESYS handles are noted in the Tpm
  * Units:    bytes
- * Errors:   as tpm.h; TPM_STATE for an index that is not ours, NOT_PROVISIONED for a missing one
+ * Errors:   as tpm.h; TPM_REDEFINED for an index that is not ours; a missing one is NOT_PROVISIONED,
+ *           TPM_CLEARED
+ *           or TPM_REDEFINED (nv.c)
  * Context:  between tpm_begin() and tpm_end()
  * Programs: all that use a TPM; private to src/tpm
  */
@@ -34,7 +36,7 @@ typedef enum NvPresence {
         NV_WRITTEN = 2, /* ours */
 } NvPresence;
 
-/* NvPresence or an error; an index at this handle that is not ours is TPM_STATE. */
+/* NvPresence or an error; an index at this handle that is not ours is TPM_REDEFINED. */
 int nv_find(Tpm *t, TPM2_HANDLE index, ESYS_TR *ret, RsError *err);
 /* The same where only NV_WRITTEN will do (the gate: NV_DEFINED, it is never written). */
 int nv_use(Tpm *t, TPM2_HANDLE index, ESYS_TR *ret, RsError *err);

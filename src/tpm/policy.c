@@ -2,16 +2,24 @@
 /*
  * policy - digests that signers compute and a TPM compares, without a TPM.
  *
- * A policy digest is a hash chain over the commands that a session has run, so whoever signs a permission can compute
- * it on a machine that has no TPM, once for all devices of a line.  That works because everything named in it is equal
- * on every device: the public areas of keys (a fixed template) and of NV indices (handle, attributes, size, policy).
+ * A policy digest is a hash chain over the commands that a session has run, so whoever signs a permission
+ * can compute
+ * it on a machine that has no TPM, once for all devices of a line.  That works because everything named in
+ * it is equal
+ * on every device: the public areas of keys (a fixed template) and of NV indices (handle, attributes, size,
+ * policy).
  *
- * The chain of Names at level L2 must not bite its own tail: CHAIN's policy names AUTHPOL (PolicyAuthorizeNV), AUTHPOL's
- * policy names the recovery keys, and nothing names the authority, whose permission is *content* of AUTHPOL.  So an
- * authority can be replaced and CHAIN keeps its Name, and with it all links that were ever signed keep their meaning.
+ * The chain of Names at level L2 must not bite its own tail: CHAIN's policy names AUTHPOL
+ * (PolicyAuthorizeNV), AUTHPOL's
+ * policy names the recovery keys, and nothing names the authority, whose permission is *content* of
+ * AUTHPOL.  So an
+ * authority can be replaced and CHAIN keeps its Name, and with it all links that were ever signed keep
+ * their meaning.
  *
- * AUTHPOL's first write cannot be signed by anybody (a policy over its cpHash would contain its own Name): its first
- * branch is PolicyNvWritten(false), which is true exactly once in the life of an index that cannot be deleted.
+ * AUTHPOL's first write cannot be signed by anybody (a policy over its cpHash would contain its own Name):
+ * its first
+ * branch is PolicyNvWritten(false), which is true exactly once in the life of an index that cannot be
+ * deleted.
  *
  * All digests are compared with those of trial sessions by the tests.
  */

@@ -25,6 +25,9 @@ static void take(TpmPosture *p, UINT32 property, UINT32 value) {
                 p->lockout_auth_set = value & TPMA_PERMANENT_LOCKOUTAUTHSET;
                 p->in_lockout = value & TPMA_PERMANENT_INLOCKOUT;
                 break;
+        case TPM2_PT_STARTUP_CLEAR:
+                p->platform_open = value & TPMA_STARTUP_CLEAR_PHENABLE; /* so far: is its auth empty, too? */
+                break;
         case TPM2_PT_LOCKOUT_COUNTER:
                 p->lockout_counter = value;
                 break;
@@ -50,6 +53,33 @@ static int read_range(Tpm *t, UINT32 first, TpmPosture *p, RsError *err) {
         return 0;
 }
 
+/*
+ * An enabled platform hierarchy with an empty platformAuth lets anyone undefine, evict and clear.
+ * PolicySecret in a trial
+ * session shows whether the empty value is right, and does nothing else; platformAuth knows no dictionary
+ * lockout.
+ */
+static int probe_platform(Tpm *t, TpmPosture *p, RsError *err) {
+        static const TPMT_SYM_DEF no_cipher = { .algorithm = TPM2_ALG_NULL };
+        ESYS_TR session;
+        TSS2_RC rc;
+
+        if (!p->platform_open)
+                return 0;
+        rc = TPM_TRY(Esys_StartAuthSession(t->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                           ESYS_TR_NONE, NULL, TPM2_SE_TRIAL, &no_cipher, TPM2_ALG_SHA256,
+                                           &session));
+        if (rc != TSS2_RC_SUCCESS)
+                return tpm_fail(t, rc, err, "start a session");
+        tpm_note(t, session, true);
+        rc = TPM_TRY(Esys_PolicySecret(t->esys, ESYS_TR_RH_PLATFORM, session, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                       ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL));
+        if (rc != TSS2_RC_SUCCESS && tpm_rc_base(rc) == 0)
+                return tpm_fail(t, rc, err, "probe the platform hierarchy");
+        p->platform_open = rc == TSS2_RC_SUCCESS;
+        return 0;
+}
+
 int tpm_posture(Tpm *t, TpmPosture *ret, RsError *err) {
         TpmPosture p = { 0 };
         int r;
@@ -60,6 +90,8 @@ int tpm_posture(Tpm *t, TpmPosture *ret, RsError *err) {
         r = read_range(t, TPM2_PT_FIXED, &p, err);
         if (r >= 0)
                 r = read_range(t, TPM2_PT_VAR, &p, err);
+        if (r >= 0)
+                r = probe_platform(t, &p, err);
         if (r >= 0)
                 *ret = p;
         return tpm_end(t, r);

@@ -54,7 +54,9 @@ static RsReason reason_of(TSS2_RC rc) {
         case TPM2_RC_NV_AUTHORIZATION:
         case TPM2_RC_NV_LOCKED:
                 return RS_REASON_TPM_AUTH;
-        case TPM2_RC_INTEGRITY: /* a blob of another TPM, or of this one before TPM2_Clear */
+        /* a blob of another TPM, or of this one before TPM2_Clear (or bytes of it changed) */
+        case TPM2_RC_INTEGRITY:
+                return RS_REASON_TPM_OTHER;
         case TPM2_RC_NV_UNINITIALIZED:
                 return RS_REASON_TPM_STATE;
         default:

@@ -128,7 +128,7 @@ static int check_sealed(const Tpm *t, const TpmSealed *sealed, Blob *ret, RsErro
         if (sealed->blob_size > sizeof(sealed->blob))
                 return rs_fail(err, TPM_STATE, "a sealed blob of %u bytes", sealed->blob_size);
         if (t->srk_pinned && memcmp(t->srk_name, sealed->srk_name, TPM_NAME_SIZE) != 0)
-                return rs_fail(err, TPM_STATE, "sealed by another TPM");
+                return rs_fail(err, TPM_OTHER, "sealed by another TPM");
         r = blob_parse(SPAN(sealed->blob, sealed->blob_size), &blob, err);
         if (r < 0)
                 return r;

@@ -12,23 +12,36 @@
  * its record valid has nothing to do.  So a commit can never count twice, and the same call is the one to
  * make after a restart (J: idempotent).
  *
+ * At level L2 the chain part is what CHAIN says.  R0 and R1 repeat it, and may be behind: a cut between the
+ * links and
+ * the commit (W7) leaves that, and the next commit ends it.  They cannot honestly be ahead.
+ *
+ * Everything that says "somebody was here" has its own reason, because the way out differs: a record behind
+ * its
+ * counter was written without being committed, or the counter was moved without a record (TPM_REWOUND);
+ * counters
+ * below what this device has seen were restored with the TPM's own storage (TPM_RESTORED); the rest is nv.c
+ * and tpm.c.
+ *
  * Reads run in a salted HMAC session although nothing is secret: on a bus with an interposer an unprotected
  * answer would let it show an old counter.
  */
 #include <string.h>
 
+#include <reseal/crypto/digest.h>
 #include <reseal/tpm/state.h>
 
+#include "chain-nv.h"
 #include "nv.h"
 #include "record.h"
-
-#define ATTEMPTS 3u
 
 typedef struct StateHandles {
         ESYS_TR session; /* HMAC */
         ESYS_TR accept;
         ESYS_TR floor;
         ESYS_TR records[2];
+        int level;
+        ChainIndex chain; /* level 2 */
 } StateHandles;
 
 static int open_state(Tpm *t, StateHandles *ret, RsError *err) {
@@ -45,7 +58,45 @@ static int open_state(Tpm *t, StateHandles *ret, RsError *err) {
         ret->floor = found[1];
         ret->records[0] = found[2];
         ret->records[1] = found[3];
-        return tpm_session(t, TPM2_SE_HMAC, &ret->session, err);
+        r = tpm_session(t, TPM2_SE_HMAC, &ret->session, err);
+        if (r < 0)
+                return r;
+        r = chain_open(t, ret->session, &ret->chain, err);
+        if (r < 0)
+                return r;
+        ret->level = r > 0 ? TPM_LEVEL_L2 : TPM_LEVEL_L1;
+        return 0;
+}
+
+/* Level 2: CHAIN decides, R0/R1 may be behind it. */
+static int overlay_chain(Tpm *t, const StateHandles *h, TpmState *state, RsError *err) {
+        uint8_t chain_bytes[LINK_RECORD_SIZE], own_bytes[LINK_RECORD_SIZE];
+        TpmRecord *record = &state->record;
+        ChainRecord chain, own;
+        int r;
+
+        if (!h->chain.written) {
+                if (!record->empty)
+                        return rs_fail(err, TPM_REWOUND, "the record holds release %llu, CHAIN is empty",
+                                       (unsigned long long) record->release);
+                return 0;
+        }
+        r = chain_read(t, h->session, &h->chain, chain_bytes, &chain, err);
+        if (r < 0)
+                return r;
+        r = tpm_record_chain(record, &own, err);
+        if (r < 0)
+                return r;
+        chain_record_encode(&own, own_bytes);
+        if (!record->empty && record->release > chain.index)
+                return rs_fail(err, TPM_REWOUND, "the record holds release %llu, CHAIN only %llu",
+                               (unsigned long long) record->release, (unsigned long long) chain.index);
+        state->behind = record->empty || record->release < chain.index;
+        if (!state->behind && memcmp(own_bytes, chain_bytes, sizeof(own_bytes)) != 0)
+                return rs_fail(err, TPM_STATE, "the record and CHAIN hold different releases %llu",
+                               (unsigned long long) chain.index);
+        tpm_record_set_chain(record, &chain);
+        return 0;
 }
 
 static int read_state(Tpm *t, const StateHandles *h, TpmState *ret, uint8_t ret_bytes[NV_RECORD_SIZE],
@@ -66,12 +117,25 @@ static int read_state(Tpm *t, const StateHandles *h, TpmState *ret, uint8_t ret_
         if (r < 0)
                 return r;
         if (counter != ret->accept)
-                return rs_fail(err, TPM_STATE, "the record in the TPM has counter %llu, ACCEPT is %llu",
+                return rs_fail(err, TPM_REWOUND, "the record in the TPM has counter %llu, ACCEPT is %llu",
                                (unsigned long long) counter, (unsigned long long) ret->accept);
+        ret->level = (uint8_t) h->level;
+        return h->level == TPM_LEVEL_L2 ? overlay_chain(t, h, ret, err) : 0;
+}
+
+static int check_seen(const TpmSeen *seen, const TpmState *now, RsError *err) {
+        if (now->level < seen->level)
+                return rs_fail(err, TPM_REDEFINED, "CHAIN was there and is gone");
+        if (now->accept < seen->accept || now->floor < seen->floor || now->record.release < seen->release)
+                return rs_fail(err, TPM_RESTORED,
+                               "ACCEPT %llu, FLOOR %llu, release %llu; this device has seen %llu, %llu, %llu",
+                               (unsigned long long) now->accept, (unsigned long long) now->floor,
+                               (unsigned long long) now->record.release, (unsigned long long) seen->accept,
+                               (unsigned long long) seen->floor, (unsigned long long) seen->release);
         return 0;
 }
 
-int tpm_state_read(Tpm *t, TpmState *ret, RsError *err) {
+int tpm_state_read_seen(Tpm *t, const TpmSeen *seen, TpmState *ret, RsError *err) {
         uint8_t bytes[NV_RECORD_SIZE];
         StateHandles h = { 0 };
         TpmState state = { 0 };
@@ -83,9 +147,66 @@ int tpm_state_read(Tpm *t, TpmState *ret, RsError *err) {
         r = open_state(t, &h, err);
         if (r >= 0)
                 r = read_state(t, &h, &state, bytes, err);
+        if (r >= 0 && seen)
+                r = check_seen(seen, &state, err);
         if (r >= 0)
                 *ret = state;
         return tpm_end(t, r);
+}
+
+int tpm_state_read(Tpm *t, TpmState *ret, RsError *err) {
+        return tpm_state_read_seen(t, NULL, ret, err);
+}
+
+/* Seen: "RST1", level, 3 zeros, accept, floor, release, SHA-256 of these 32 bytes */
+
+void tpm_seen_of(const TpmState *state, TpmSeen *ret) {
+        *ret = (TpmSeen){ .accept = state->accept,
+                          .floor = state->floor,
+                          .release = state->record.release,
+                          .level = state->level };
+}
+
+static const char seen_magic[4] = { 'R', 'S', 'T', '1' };
+
+int tpm_seen_encode(const TpmSeen *seen, uint8_t ret[TPM_SEEN_SIZE], RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        int r;
+
+        encoder_bytes(&e, seen_magic, sizeof(seen_magic));
+        encoder_u8(&e, seen->level);
+        encoder_zeros(&e, 3);
+        encoder_u64(&e, seen->accept);
+        encoder_u64(&e, seen->floor);
+        encoder_u64(&e, seen->release);
+        if (encoder_finish(&e) < 0)
+                return rs_fail_oom(err);
+        r = digest_sha256(encoder_view(&e), ret + TPM_SEEN_SIZE - SHA256_SIZE, err);
+        if (r >= 0)
+                memcpy(ret, e.data, e.size);
+        return r;
+}
+
+bool tpm_seen_parse(Span bytes, TpmSeen *ret) {
+        Reader r = READER(bytes);
+        RsError ignored = RS_ERROR_INIT;
+        uint8_t digest[SHA256_SIZE];
+        TpmSeen seen = { 0 };
+        Span magic, sum;
+
+        magic = reader_span(&r, sizeof(seen_magic));
+        seen.level = reader_u8(&r);
+        reader_zeros(&r, 3);
+        seen.accept = reader_u64(&r);
+        seen.floor = reader_u64(&r);
+        seen.release = reader_u64(&r);
+        sum = reader_span(&r, SHA256_SIZE);
+        if (reader_finish(&r) < 0 || !span_equal(magic, SPAN_ARRAY(seen_magic)) ||
+            digest_sha256(SPAN(bytes.data, TPM_SEEN_SIZE - SHA256_SIZE), digest, &ignored) < 0 ||
+            !span_equal(sum, SPAN_ARRAY(digest)))
+                return false;
+        *ret = seen;
+        return true;
 }
 
 static int write_record(Tpm *t, const StateHandles *h, const Secret *gate_auth, uint64_t counter,
@@ -108,12 +229,50 @@ static int write_record(Tpm *t, const StateHandles *h, const Secret *gate_auth, 
         return 0;
 }
 
+/* Level 2: what is committed repeats CHAIN, or it would be read as TPM_REWOUND from then on. */
+static int check_repeats_chain(Tpm *t, const StateHandles *h, const TpmRecord *record, RsError *err) {
+        uint8_t chain_bytes[LINK_RECORD_SIZE], bytes[LINK_RECORD_SIZE];
+        ChainRecord chain;
+        int r;
+
+        if (h->level != TPM_LEVEL_L2 || (!h->chain.written && record->empty))
+                return 0;
+        if (!h->chain.written)
+                return rs_fail(err, INTERNAL, "a record is committed before its link was applied to CHAIN");
+        r = chain_read(t, h->session, &h->chain, chain_bytes, &chain, err);
+        if (r >= 0)
+                r = tpm_record_chain(record, &chain, err);
+        if (r < 0)
+                return r;
+        chain_record_encode(&chain, bytes);
+        if (memcmp(bytes, chain_bytes, sizeof(bytes)) != 0)
+                return rs_fail(err, INTERNAL, "a record is committed before its link was applied to CHAIN");
+        return 0;
+}
+
+/* Writes the record for ACCEPT+1 and makes it valid. */
+static int make_valid(Tpm *t, const StateHandles *h, const Secret *gate_auth, const TpmRecord *record,
+                      uint64_t accept, uint8_t ret_bytes[NV_RECORD_SIZE], RsError *err) {
+        ESYS_TR policy;
+        int r;
+
+        if (accept == UINT64_MAX)
+                return rs_fail(err, TPM_STATE, "the ACCEPT counter is at its end");
+        r = record_encode(record, accept + 1, ret_bytes, err);
+        if (r < 0)
+                return r;
+        r = write_record(t, h, gate_auth, accept + 1, ret_bytes, err);
+        if (r < 0)
+                return r;
+        r = nv_gate_session(t, gate_auth, h->session, &policy, err);
+        return r < 0 ? r : nv_increment(t, h->accept, policy, err);
+}
+
 /* One attempt; whether the connection is to blame for a failure, the caller asks t->broken. */
 static int commit_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err) {
         uint8_t now[NV_RECORD_SIZE], want[NV_RECORD_SIZE];
         StateHandles h = { 0 };
         TpmState state = { 0 };
-        ESYS_TR policy;
         int r;
 
         r = open_state(t, &h, err);
@@ -122,23 +281,15 @@ static int commit_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record,
         r = read_state(t, &h, &state, now, err);
         if (r < 0)
                 return r;
+        r = check_repeats_chain(t, &h, record, err);
+        if (r < 0)
+                return r;
         r = record_encode(record, state.accept, want, err);
         if (r < 0)
                 return r;
         if (memcmp(now, want, NV_RECORD_SIZE) == 0)
                 return 0;
-        if (state.accept == UINT64_MAX)
-                return rs_fail(err, TPM_STATE, "the ACCEPT counter is at its end");
-        r = record_encode(record, state.accept + 1, want, err);
-        if (r < 0)
-                return r;
-        r = write_record(t, &h, gate_auth, state.accept + 1, want, err);
-        if (r < 0)
-                return r;
-        r = nv_gate_session(t, gate_auth, h.session, &policy, err);
-        if (r < 0)
-                return r;
-        r = nv_increment(t, h.accept, policy, err);
+        r = make_valid(t, &h, gate_auth, record, state.accept, want, err);
         if (r < 0)
                 return r;
         r = read_state(t, &h, &state, now, err);
@@ -147,6 +298,37 @@ static int commit_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record,
         if (memcmp(now, want, NV_RECORD_SIZE) != 0)
                 return rs_fail(err, TPM_STATE, "another record became valid during the commit");
         return 0;
+}
+
+/* As commit, but what R0 and R1 hold now is not asked; ACCEPT and the Names still are. */
+static int recover_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err) {
+        uint8_t now[NV_RECORD_SIZE], want[NV_RECORD_SIZE];
+        StateHandles h = { 0 };
+        TpmState state = { 0 };
+        uint64_t accept;
+        int r;
+
+        r = open_state(t, &h, err);
+        if (r < 0)
+                return r;
+        r = check_repeats_chain(t, &h, record, err);
+        if (r < 0)
+                return r;
+        r = nv_read_counter(t, h.accept, h.session, &accept, err);
+        if (r < 0)
+                return r;
+        r = record_encode(record, accept, want, err);
+        if (r < 0)
+                return r;
+        r = nv_read(t, h.records[accept & 1], h.session, now, NV_RECORD_SIZE, err);
+        if (r < 0)
+                return r;
+        if (memcmp(now, want, NV_RECORD_SIZE) != 0) {
+                r = make_valid(t, &h, gate_auth, record, accept, want, err);
+                if (r < 0)
+                        return r;
+        }
+        return read_state(t, &h, &state, now, err);
 }
 
 static int floor_once(Tpm *t, const Secret *gate_auth, uint64_t below, RsError *err) {
@@ -190,18 +372,6 @@ static int floor_goal(Tpm *t, uint64_t below, uint64_t *ret, RsError *err) {
         return r;
 }
 
-/* After a failure of the connection: open a new one and let the caller look again. */
-static bool once_more(Tpm *t, int r, unsigned *attempt, RsError *err) {
-        RsError again = RS_ERROR_INIT;
-
-        if (r >= 0 || !t->broken || ++*attempt >= ATTEMPTS)
-                return false;
-        if (tpm_reconnect(t, &again) < 0)
-                return false; /* err keeps the first cause */
-        *err = RS_ERROR_INIT;
-        return true;
-}
-
 int tpm_state_commit(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err) {
         unsigned attempt = 0;
         int r;
@@ -211,7 +381,20 @@ int tpm_state_commit(Tpm *t, const Secret *gate_auth, const TpmRecord *record, R
                 return r;
         do
                 r = commit_once(t, gate_auth, record, err);
-        while (once_more(t, r, &attempt, err));
+        while (tpm_once_more(t, r, &attempt, err));
+        return tpm_end(t, r);
+}
+
+int tpm_state_recover(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err) {
+        unsigned attempt = 0;
+        int r;
+
+        r = tpm_begin(t, err);
+        if (r < 0)
+                return r;
+        do
+                r = recover_once(t, gate_auth, record, err);
+        while (tpm_once_more(t, r, &attempt, err));
         return tpm_end(t, r);
 }
 
@@ -225,10 +408,10 @@ int tpm_floor_raise(Tpm *t, const Secret *gate_auth, uint64_t below, RsError *er
                 return r;
         do
                 r = floor_goal(t, below, &goal, err);
-        while (once_more(t, r, &attempt, err));
+        while (tpm_once_more(t, r, &attempt, err));
         if (r >= 0)
                 do
                         r = floor_once(t, gate_auth, goal, err);
-                while (once_more(t, r, &attempt, err));
+                while (tpm_once_more(t, r, &attempt, err));
         return tpm_end(t, r);
 }

@@ -40,6 +40,7 @@
 #include "tss-cleanup.h"
 
 #define LOCK_TIMEOUT_DEFAULT_USEC (10 * UINT64_C(1000000))
+#define ATTEMPTS 3u
 #define LOCK_POLL_USEC 2000u
 /* TPM2_TRANSIENT_FIRST and its like shift a signed int into its sign */
 #define TRANSIENT_FIRST ((uint32_t) TPM2_HT_TRANSIENT << TPM2_HR_SHIFT)
@@ -173,7 +174,9 @@ static int connect_tpm(Tpm *t, RsError *err) {
         if (t->shared)
                 return 0;
 
-        /* Firmware or the kernel have done it on a real device; a bare chip after a reset needs it from us. */
+        /*
+         * Firmware or the kernel have done it on a real device; a bare chip after a reset needs it from us.
+         */
         rc = Esys_Startup(t->esys, TPM2_SU_CLEAR);
         if (rc != TSS2_RC_SUCCESS && rc != TPM2_RC_INITIALIZE)
                 return tpm_fail(t, rc, err, "start the TPM");
@@ -223,6 +226,17 @@ int tpm_end(Tpm *t, int r) {
 int tpm_reconnect(Tpm *t, RsError *err) {
         disconnect(t);
         return connect_tpm(t, err);
+}
+
+bool tpm_once_more(Tpm *t, int r, unsigned *attempt, RsError *err) {
+        RsError again = RS_ERROR_INIT;
+
+        if (r >= 0 || !t->broken || ++*attempt >= ATTEMPTS)
+                return false;
+        if (tpm_reconnect(t, &again) < 0)
+                return false; /* err keeps the first cause */
+        *err = RS_ERROR_INIT;
+        return true;
 }
 
 void tpm_note(Tpm *t, ESYS_TR handle, bool flush) {
@@ -307,6 +321,9 @@ int tpm_use_srk(Tpm *t, ESYS_TR *ret, RsError *err) {
         r = tpm_find(t, TPM_HANDLE_SRK, &srk, err);
         if (r < 0)
                 return r;
+        if (r == 0 && t->srk_pinned)
+                return rs_fail(err, TPM_CLEARED, "the storage root key of provisioning is gone from 0x%x",
+                               TPM_HANDLE_SRK);
         if (r == 0)
                 return rs_fail(err, NOT_PROVISIONED, "the TPM has no storage root key at 0x%x",
                                TPM_HANDLE_SRK);
@@ -315,9 +332,9 @@ int tpm_use_srk(Tpm *t, ESYS_TR *ret, RsError *err) {
                 return tpm_fail(t, rc, err, "name of the storage root key");
         if (t->srk_pinned) {
                 if (name->size != TPM_NAME_SIZE || memcmp(name->name, t->srk_name, TPM_NAME_SIZE) != 0)
-                        return rs_fail(err, TPM_STATE,
+                        return rs_fail(err, TPM_OTHER,
                                        "the storage root key is not the one of provisioning: another TPM, "
-                                       "a cleared one, or something between us and it");
+                                       "a cleared one with a new key, or something between us and it");
         } else {
                 r = check_srk_kind(t, srk, err);
                 if (r < 0)

@@ -27,6 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         assert(err.reason == RS_REASON_NONE && h.n_images >= 1 && h.n_images <= RS_IMAGES_MAX);
         at = check_section(h.manifest, h.header_size);
+        if (h.links.length > 0)
+                at = check_section(h.links, at);
+        if (h.crls.length > 0)
+                at = check_section(h.crls, at);
         if (h.encrypted)
                 at = check_section(h.transport, at);
         for (uint32_t i = 0; i < h.n_images; i++)

@@ -114,7 +114,7 @@ echo "--- another TPM under the same state is refused"
 swtpm_up "$d/tpm2"
 conf "$d/other.conf" "swtpm:path=$d/tpm2/s"
 ! init '' tpm2 "$d/other.conf" 2>"$d/out" || fail "another TPM was taken"
-grep -q TpmState "$d/out" || fail "$(cat "$d/out")"
+grep -q TpmOther "$d/out" || fail "$(cat "$d/out")"
 swtpm_down "$d/tpm2"
 rm -rf "$d/tpm2"
 

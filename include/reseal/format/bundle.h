@@ -29,6 +29,7 @@ typedef struct BundleHeader {
         uint64_t file_size;
         uint32_t n_images;
         BundleSection manifest;
+        BundleSection links, crls;            /* length 0 when there is none */
         BundleSection transport;              /* length 0 when not encrypted */
         BundleSection tables[RS_IMAGES_MAX];
         BundleSection frames[RS_IMAGES_MAX];
@@ -38,5 +39,8 @@ typedef struct BundleHeader {
 int bundle_header_size(Span fixed, uint32_t *ret_size, RsError *err);
 /* Parses exactly the whole header. */
 int bundle_header_parse(Span header, BundleHeader *ret, RsError *err);
+/* CRLs of a CRLS section one by one, as spans of it; a negative result of each ends the walk. */
+int bundle_crls_walk(Span section, int (*each)(void *userdata, Span crl, RsError *err), void *userdata, RsError *err);
+int bundle_crls_encode(const Span *crls, uint32_t n, Encoder *e, RsError *err);
 /* Fills offsets, header_size and file_size from the lengths set in *h, then encodes. */
 int bundle_header_encode(BundleHeader *h, Encoder *e, RsError *err);

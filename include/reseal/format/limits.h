@@ -32,11 +32,15 @@
 #define RS_NOTES_MAX 4096u
 
 #define RS_BUNDLE_HEADER_FIXED 32u
-#define RS_BUNDLE_SECTIONS_MAX (2u + 2u * RS_IMAGES_MAX)
+#define RS_BUNDLE_SECTIONS_MAX (4u + 2u * RS_IMAGES_MAX)
 #define RS_BUNDLE_HEADER_MAX (RS_BUNDLE_HEADER_FIXED + 24u * RS_BUNDLE_SECTIONS_MAX)
 #define RS_MANIFEST_CMS_MAX (56u * 1024u)        /* fits one message to the writer (64 KiB) */
 #define RS_MANIFEST_JSON_MAX (32u * 1024u)
 #define RS_TRANSPORT_MAX (64u * 1024u)
+#define RS_LINKS_MAX (2u << 20)                   /* 1024 links of 2 KiB: years of releases */
+#define RS_CRLS_COUNT_MAX 8u
+#define RS_CRL_MAX (128u << 10)
+#define RS_CRLS_MAX (4u + RS_CRLS_COUNT_MAX * (4u + RS_CRL_MAX))
 #define RS_TABLE_SIZE_MAX (8u << 20)             /* 16 GiB at one chunk per frame needs 2.6 MiB */
 #define RS_TICKET_MAX 8192u
 #define RS_CERT_FILE_MAX (64u * 1024u)

@@ -25,9 +25,9 @@ int cms_verify(Span der, const TrustAnchors *anchors, const PathRules *rules, si
                uint8_t **ret_content, size_t *ret_size, SignerInfo *ret_signer, RsError *err);
 /*
  * A content that several roots have signed.  *ret_n gets the number of different ones of `roots` (byte for byte, told
- * apart by key) among the signers; the signature of each of these must be good.  Signers that are none of `roots` are not counted and not
- * looked at: a set that replaces roots is signed by old and new ones, and is verified once with each.  Whether it is
- * enough the caller decides.
+ * apart by key) among the signers; the signature of each of these must be good.  Signers that are none of `roots` are
+ * not counted and not looked at: a set that replaces roots is signed by old and new ones, and is verified once with
+ * each.  Whether it is enough the caller decides; with 0 nobody has vouched for the content.
  */
 int cms_verify_quorum(Span der, const TrustAnchors *roots, size_t max_content, uint8_t **ret_content, size_t *ret_size,
                       uint32_t *ret_n, RsError *err);

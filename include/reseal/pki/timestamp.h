@@ -24,7 +24,7 @@
 /* A TimeStampReq: imprint = SHA-256(nonce), nonce field = nonce's first 16 bytes, certReq. */
 int timestamp_query(const uint8_t nonce[32], Encoder *ret_der, RsError *err);
 /*
- * rules->eku_oid is ignored.  The signer's certificate is judged by the interval of rules and at the time stated as well.
+ * rules->eku_oid is ignored.  The signer's certificate is judged by the interval of rules and at the time stated, too.
  * *ret_time: whole seconds, rounded down; *ret_accuracy: rounded up, at least 1, at most TIMESTAMP_ACCURACY_MAX.
  */
 int timestamp_verify(Span response_der, const uint8_t nonce[32], const TrustAnchors *anchors, const PathRules *rules,

@@ -3,7 +3,8 @@
 /*
  * policy - digests that signers compute and a TPM compares: the arithmetic of level L2, without a TPM.
  *
- * Spec:     docs/format-chain.md, sections 2 and 7; docs/tpm.md, "Level L2"; TPM 2.0 Library part 1, 19.7 and part 3, 23
+ * Spec:     docs/format-chain.md, sections 2 and 7; docs/tpm.md, "Level L2"; TPM 2.0 Library part 1, 19.7
+ *           and part 3, 23
  * Trust:    computing only
  * Owns:     flat values
  * Units:    none
@@ -32,7 +33,8 @@ int tpm_policy_bridge(const uint8_t record[TPM_CHAIN_RECORD_SIZE], const uint8_t
 int tpm_policy_genesis(const uint8_t record[TPM_CHAIN_RECORD_SIZE], const uint8_t chain_name_unwritten[34],
                        uint8_t ret[32], RsError *err);
 /*
- * Names of a line's CHAIN index before and after its first write.  They follow from the recovery keys alone: the authority can be
+ * Names of a line's CHAIN index before and after its first write.  They follow from the recovery keys
+ * alone: the authority can be
  * replaced under an index that stays.  The order of the keys matters, it is that of the trust set.
  */
 int tpm_policy_chain_names(const uint8_t recovery[3][RS_POINT_SIZE], uint8_t ret_unwritten[34],
@@ -42,7 +44,8 @@ int tpm_policy_chain_names(const uint8_t recovery[3][RS_POINT_SIZE], uint8_t ret
 int tpm_policy_authpol(const uint8_t authority[RS_POINT_SIZE], const uint8_t recovery[3][RS_POINT_SIZE],
                        uint8_t ret[TPM_AUTHPOL_SIZE], RsError *err);
 /*
- * Authority replacement (docs/format-chain.md, section 7): what the endorsement (4 zero bytes before it) and the approval
+ * Authority replacement (docs/format-chain.md, section 7): what the endorsement (4 zero bytes before it)
+ * and the approval
  * ("reseal-bridge" behind it) of a recovery pair are over.
  */
 int tpm_policy_replace(const uint8_t old_authpol[TPM_AUTHPOL_SIZE],

@@ -9,7 +9,8 @@
  * Owns:     a Tpm owns its ESYS and TCTI contexts; every transient object and session is flushed before a
  *           call returns
  * Units:    deadlines in microseconds
- * Errors:   TPM, TPM_GONE, TPM_LOCKED, TPM_FULL, TPM_BUSY, TPM_AUTH, TPM_STATE, NOT_PROVISIONED
+ * Errors:   TPM, TPM_GONE, TPM_LOCKED, TPM_FULL, TPM_BUSY, TPM_AUTH, TPM_STATE, TPM_OTHER, TPM_CLEARED,
+ *           TPM_REDEFINED, NOT_PROVISIONED
  * Context:  a Tpm may be used from several threads (one mutex); calls block, so never on a main loop
  * Programs: reseald, reseal-writer, reseal-provision, initramfs
  *
@@ -59,5 +60,6 @@ typedef struct TpmPosture {
         bool in_lockout;
         bool owner_auth_set;
         bool lockout_auth_set;
+        bool platform_open; /* enabled with an empty platformAuth: anyone can undefine, evict, clear */
 } TpmPosture;
 int tpm_posture(Tpm *t, TpmPosture *ret, RsError *err);

@@ -22,17 +22,12 @@
 
 #include <reseal/base/error.h>
 #include <reseal/base/span.h>
+#include <reseal/tpm/clock.h>
 
 #define CLOCK_LEAP_MAX (50ull * 365 * 24 * 3600)  /* a proof further ahead of the floor is broken */
 #define CLOCK_ANSWER_MAX_MSEC (10u * 60 * 1000)   /* an answer that was held back longer proves too little */
 #define CLOCK_WRITE_STEP (24u * 3600)             /* NV is written for more than a day only */
 #define CLOCK_BOOT_ID_SIZE 16u
-
-typedef struct TpmClockReading {     /* TPMS_CLOCK_INFO */
-        uint64_t clock_msec;
-        uint32_t reset_count, restart_count;
-        bool safe;
-} TpmClockReading;
 
 typedef struct TrustClock {
         uint64_t floor;              /* never falls */

@@ -17,6 +17,8 @@ static BundleHeader sample(bool encrypted, uint32_t n_images) {
 
         h.manifest.length = 1000;
         h.transport.length = encrypted ? 500 : 0;
+        h.links.length = n_images == 2 ? 4000 : 0;
+        h.crls.length = n_images == 2 || n_images == RS_IMAGES_MAX ? 700 : 0;
         for (uint32_t i = 0; i < n_images; i++) {
                 h.tables[i].length = 112 + 16;
                 h.frames[i].length = i % 2 == 0 ? 300000 : 0;
@@ -213,8 +215,68 @@ static void trailing_bytes_of_the_file_are_refused(void **state) {
         expect_refused(encoder_view(&e), "sections end at");
 }
 
+/* What is optional stands in one place only, and changes how many images there can be. */
+static void links_and_lists_where_they_may_not_stand_are_refused(void **state) {
+        BundleHeader h = sample(true, 1);
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT, both = ENCODER_INIT;
+
+        (void) state;
+        encode(&h, &e);
+        for (uint8_t type = 2; type <= 3; type++)
+                for (unsigned section = 0; section < 4; section++) {
+                        uint8_t *at = e.data + RS_BUNDLE_HEADER_FIXED + 24 * section + 3, was = *at;
+
+                        *at = type;
+                        expect_refused(encoder_view(&e), "bundle:");
+                        *at = was;
+                }
+        h = sample(true, 2);
+        encode(&h, &both);
+        both.data[RS_BUNDLE_HEADER_FIXED + 24 + 3] = 3; /* CRLS twice */
+        expect_refused(encoder_view(&both), "bundle:");
+        both.data[RS_BUNDLE_HEADER_FIXED + 48 + 3] = 2; /* CRLS, LINKS */
+        expect_refused(encoder_view(&both), "bundle:");
+}
+
+static int add_size(void *userdata, Span crl, RsError *err) {
+        (void) err;
+        *(size_t *) userdata += crl.size;
+        return 0;
+}
+
+static void revocation_lists_are_walked_within_their_caps(void **state) {
+        static const uint8_t filler[RS_CRL_MAX + 1] = { 0x30 };
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT, more = ENCODER_INIT;
+        Span lists[RS_CRLS_COUNT_MAX + 1];
+        RsError err = RS_ERROR_INIT;
+        size_t sum = 0;
+
+        (void) state;
+        for (uint32_t i = 0; i < ELEMENTSOF(lists); i++)
+                lists[i] = SPAN(filler, RS_CRL_MAX);
+        assert_int_equal(bundle_crls_encode(lists, RS_CRLS_COUNT_MAX, &e, &err), 0);
+        assert_int_equal(e.size, RS_CRLS_MAX);
+        assert_int_equal(bundle_crls_walk(encoder_view(&e), add_size, &sum, &err), 0);
+        assert_int_equal(sum, RS_CRLS_COUNT_MAX * RS_CRL_MAX);
+        assert_int_equal(bundle_crls_walk(SPAN_NULL, add_size, &sum, &err), 0);
+        assert_true(bundle_crls_encode(lists, RS_CRLS_COUNT_MAX + 1, &more, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_FORMAT);
+        lists[0].size++;
+        assert_true(bundle_crls_encode(lists, 1, &more, &err) < 0);
+        lists[0].size = 0;
+        assert_true(bundle_crls_encode(lists, 1, &more, &err) < 0);
+        for (unsigned change = 0; change < 4; change++) {
+                size_t size = change == 0 ? e.size - 1 : change == 1 ? 3 : e.size;
+
+                err = RS_ERROR_INIT;
+                e.data[3] = change == 2 ? 7 : change == 3 ? 9 : 8;
+                assert_true(bundle_crls_walk(SPAN(e.data, size), add_size, &sum, &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_FORMAT);
+        }
+}
+
 static void reserved_section_types_are_refused(void **state) {
-        static const uint8_t types[] = { 0, 2, 3, 5, 17, 18, 255 };
+        static const uint8_t types[] = { 0, 5, 17, 18, 255 };
         BundleHeader h = sample(true, 1);
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
 
@@ -237,6 +299,8 @@ int main(void) {
                 cmocka_unit_test(an_empty_manifest_is_refused_and_empty_frames_are_not),
                 cmocka_unit_test(a_gap_between_sections_is_refused),
                 cmocka_unit_test(trailing_bytes_of_the_file_are_refused),
+                cmocka_unit_test(links_and_lists_where_they_may_not_stand_are_refused),
+                cmocka_unit_test(revocation_lists_are_walked_within_their_caps),
                 cmocka_unit_test(reserved_section_types_are_refused),
         };
 

@@ -59,7 +59,7 @@ void swtpm_boot(Swtpm *s) {
         for (int i = 0; i < 1000; i++) {
                 const struct timespec pause = { .tv_nsec = 5000000 };
 
-                if (answers(ctrl_path) && access(socket_path, F_OK) == 0)
+                if (answers(ctrl_path) && answers(socket_path)) /* bound is not yet listening */
                         return;
                 (void) nanosleep(&pause, NULL);
         }

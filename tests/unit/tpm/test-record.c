@@ -22,10 +22,13 @@ static TpmRecord sample(void) {
                         .floor_epoch = 0x21222324,
                         .crl_number = 0x3132333435363738,
                         .time_floor = 0x4142434445464748,
-                        .trust_version = 0x5152535455565758 };
+                        .trust_version = 0x5152535455565758,
+                        .chain_flags = 1 };
 
         memset(r.signer_spki, 0xaa, sizeof(r.signer_spki));
         memset(r.manifest_digest, 0xbb, sizeof(r.manifest_digest));
+        memset(r.log_head, 0xcc, sizeof(r.log_head));
+        memset(r.trust_tag, 0xdd, sizeof(r.trust_tag));
         return r;
 }
 
@@ -49,7 +52,7 @@ static void the_bytes_are_those_of_the_document(void **state) {
         check(b, 0,
               "52534c31"
               "01"
-              "00"
+              "01"
               "0000"); /* "RSL1", version, flags */
         assert_int_equal(digest_sha256(SPAN("gateway", 7), digest, &err), 0);
         assert_memory_equal(b + 8, digest, 16);
@@ -59,7 +62,8 @@ static void the_bytes_are_those_of_the_document(void **state) {
         check(b, 32, "0102030405060708");
         assert_memory_equal(b + 40, r.signer_spki, 32);
         assert_memory_equal(b + 72, r.manifest_digest, 32);
-        assert_memory_equal(b + 104, zeros, 52);
+        assert_memory_equal(b + 104, r.log_head, 32);
+        assert_memory_equal(b + 136, zeros, 20);
         /* 156: CRC-32, compared below through a known value of the empty chain */
         check(b, 160,
               "52535331"
@@ -73,7 +77,7 @@ static void the_bytes_are_those_of_the_document(void **state) {
         check(b, 184, "3132333435363738");
         check(b, 192, "4142434445464748");
         check(b, 200, "5152535455565758");
-        assert_memory_equal(b + 208, zeros, 16);
+        assert_memory_equal(b + 208, r.trust_tag, 16);
         assert_int_equal(digest_sha256(SPAN(b, 224), digest, &err), 0);
         assert_memory_equal(b + 224, digest, 32);
 }
@@ -141,9 +145,9 @@ static void what_a_later_version_may_write_is_refused(void **state) {
         static const struct {
                 unsigned offset;
                 uint8_t value;
-        } changes[] = { { 0, 'X' },   { 4, 2 },   { 5, 1 },     { 6, 1 },   { 31, 1 },
-                        { 104, 1 },   { 155, 1 }, { 160, 'X' }, { 164, 2 }, { 165, 2 },
-                        { 165, 128 }, { 166, 1 }, { 183, 1 },   { 208, 1 }, { 223, 1 } };
+        } changes[] = { { 0, 'X' },   { 4, 2 },   { 5, 2 },     { 6, 1 },   { 31, 1 },
+                        { 136, 1 },   { 155, 1 }, { 160, 'X' }, { 164, 2 }, { 165, 2 },
+                        { 165, 128 }, { 166, 1 }, { 183, 1 } };
 
         (void) state;
         for (unsigned i = 0; i < ELEMENTSOF(changes); i++) {

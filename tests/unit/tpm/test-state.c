@@ -245,7 +245,10 @@ static void a_hostile_process_cannot_change_the_state(void **state) {
         assert_memory_equal(&after.record, &before.record, sizeof(after.record));
 }
 
-/* An empty policy session has 32 zero bytes as its digest; the gate's policy is empty and satisfied by nothing. */
+/*
+ * An empty policy session has 32 zero bytes as its digest; the gate's policy is empty and satisfied by
+ * nothing.
+ */
 static void the_gate_cannot_be_written_through_an_empty_policy(void **state) {
         static const TPMT_SYM_DEF none = { .algorithm = TPM2_ALG_NULL };
         TPM2B_MAX_NV_BUFFER data = { .size = 8 };
@@ -263,12 +266,16 @@ static void the_gate_cannot_be_written_through_an_empty_policy(void **state) {
                                                &session),
                          0);
         assert_int_not_equal(Esys_NV_Write(e, nv, nv, session, ESYS_TR_NONE, ESYS_TR_NONE, &data, 0), 0);
-        Esys_Finalize(&e); /* the session stays behind, as after a kill; the next holder of the lock flushes it */
+        /* the session stays behind, as after a kill; the next holder of the lock flushes it */
+        Esys_Finalize(&e);
         Tss2_TctiLdr_Finalize(&tcti);
         (void) read_state();
 }
 
-/* One commit under a rule: what it says and what is there afterwards must agree, and a repetition completes it. */
+/*
+ * One commit under a rule: what it says and what is there afterwards must agree, and a repetition completes
+ * it.
+ */
 static int commit_under(const char *rule, uint64_t release) {
         _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, true);
         TpmRecord r = release_record(release);
@@ -300,7 +307,10 @@ static void a_lost_increment_never_commits_twice(void **state) {
         assert_true(commit_under("NV_Increment:1-9:drop", 75) < 0);
 }
 
-/* Every command of a commit, one after the other: odd ones are executed unheard, even ones get lost on the way. */
+/*
+ * Every command of a commit, one after the other: odd ones are executed unheard, even ones get lost on the
+ * way.
+ */
 static void a_lost_answer_anywhere_never_commits_twice(void **state) {
         char rule[32];
 
@@ -444,7 +454,7 @@ static void an_index_with_other_attributes_is_refused(void **state) {
         OK(tpm_provision_srk(t, NULL, name, &changed, &err));
         assert_true(changed);
         assert_true(tpm_provision_nv(t, NULL, device.gate, &changed, &err) < 0);
-        assert_int_equal(err.reason, RS_REASON_TPM_STATE);
+        assert_int_equal(err.reason, RS_REASON_TPM_REDEFINED);
         swtpm_stop(&blank);
 }
 
