@@ -337,8 +337,8 @@ static int act_write_frames(Run *run, RsError *err) {
         return 0;
 }
 
-/* What came of a FINISH nobody answered?  1 = installed, primary filled; 0 = not, *ret_accepted: but past W7.  Asked over a
- * connection of its own, and not to be cancelled: this is the answer to a cancel. */
+/* What came of a FINISH nobody answered?  1 = installed, primary filled; 0 = not, *ret_accepted: but past W7.
+ * Asked over a connection of its own, and not to be cancelled: this is the answer to a cancel. */
 static int ask_end(Run *run, bool *ret_accepted, RsError *err) {
         _cleanup_(freep) WriterSlotInfo *slots = calloc(WRITER_SLOTS_MAX, sizeof(*slots));
         WriterState state;
