@@ -32,6 +32,8 @@ typedef struct Part {
 struct Installer {
         InstallDevice device;
         atomic_bool cancelled;
+        TpmState seen;                /* the last one that was read; nobody but this process changes it */
+        bool has_seen;                /* false again once it was changed */
 
         /* from OFFER on */
         AcceptedRelease *release;
@@ -52,6 +54,9 @@ struct Installer {
 
 /* steps.c: runs one step of the table, tells on_step before and after, makes it durable in the record. */
 int run_step(Installer *i, InstallStep step, RsError *err);
+/* steps.c: all reading and writing of the rollback state; keeps `seen`. */
+int read_tpm(Installer *i, TpmState *ret, RsError *err);
+int commit_tpm(Installer *i, const TpmRecord *next, RsError *err);
 /* steps.c: 1 = the running slot's epoch is above the floor's, W11 is due. */
 int floor_pending(Installer *i, RsError *err);
 /* install.c */

@@ -254,7 +254,7 @@ static int offer(Installer *i, Span manifest_cms, RsError *err) {
                 return r;
         if (!running->good) /* I0 */
                 return rs_fail(err, TRIAL_PENDING, "slot %s runs on trial: mark it good first", running->name);
-        r = tpm_state_read(i->device.tpm, &i->tpm, err);
+        r = read_tpm(i, &i->tpm, err);
         if (r < 0)
                 return r;
         r = install_record_load(i->device.state_fd, &open, err);

@@ -193,7 +193,7 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
         return 0;
 }
 
-int install_state(Installer *i, WriterState *ret, RsError *err) {
+int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err) {
         RsError unknown = RS_ERROR_INIT;
         InstallRecord record = { 0 };
         InstallBooted booted = { 0 };
@@ -203,7 +203,8 @@ int install_state(Installer *i, WriterState *ret, RsError *err) {
         TpmState tpm;
         int r;
 
-        r = tpm_state_read(i->device.tpm, &tpm, err);
+        tpm = i->seen;
+        r = fresh || !i->has_seen ? read_tpm(i, &tpm, err) : 0;
         if (r < 0)
                 return r;
         r = boot_read(i->device.boot, &boot, err);
@@ -310,7 +311,7 @@ static int mark_active(Installer *i, const BootSlotState *slot, RsError *err) {
         known = install_slot_load(i->device.state_fd, slot->name, &info, err);
         if (known < 0)
                 return known;
-        r = tpm_state_read(i->device.tpm, &tpm, err);
+        r = read_tpm(i, &tpm, err);
         if (r < 0)
                 return r;
         if (known && tpm.floor > info.floor_max)

@@ -28,6 +28,23 @@
 
 #include "engine.h"
 
+int read_tpm(Installer *i, TpmState *ret, RsError *err) {
+        TpmState state;
+        int r;
+
+        r = tpm_state_read(i->device.tpm, &state, err);
+        if (r < 0)
+                return r;
+        *ret = i->seen = state;
+        i->has_seen = true;
+        return 0;
+}
+
+int commit_tpm(Installer *i, const TpmRecord *next, RsError *err) {
+        i->has_seen = false; /* also when it fails: half of it may have been done */
+        return tpm_state_commit(i->device.tpm, i->device.gate_auth, next, err);
+}
+
 static int set_target(const Installer *i, const Manifest *m, InstallRecord *ret, RsError *err) {
         InstallRecord record = { .step = INSTALL_W1_RECORD, .release = m->release, .epoch = m->epoch };
 
@@ -170,7 +187,7 @@ static int step_w7_accept(Installer *i, RsError *err) {
         if (atomic_load(&i->cancelled))
                 return rs_fail(err, CANCELLED, "cancelled before the release was accepted");
         accepted_record(i->release, &i->tpm.record, &next);
-        return tpm_state_commit(i->device.tpm, i->device.gate_auth, &next, err);
+        return commit_tpm(i, &next, err);
 }
 
 /* What the slot holds is known before the boot state names it: W10 needs its N. */
@@ -217,7 +234,7 @@ int floor_pending(Installer *i, RsError *err) {
         r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
         if (r <= 0)
                 return r; /* a slot from the factory: its epoch is the record's */
-        r = tpm_state_read(i->device.tpm, &state, err);
+        r = read_tpm(i, &state, err);
         if (r < 0)
                 return r;
         return !state.record.empty && slot.epoch > state.record.floor_epoch;
@@ -237,7 +254,7 @@ static int step_w11_floor(Installer *i, RsError *err) {
         r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
         if (r <= 0)
                 return r; /* floor_pending has seen it */
-        r = tpm_state_read(i->device.tpm, &state, err);
+        r = read_tpm(i, &state, err);
         if (r < 0)
                 return r;
         r = flag_others_bad(i, err);
@@ -248,7 +265,7 @@ static int step_w11_floor(Installer *i, RsError *err) {
                 return r;
         next = state.record;
         next.floor_epoch = slot.epoch;
-        return tpm_state_commit(i->device.tpm, i->device.gate_auth, &next, err);
+        return commit_tpm(i, &next, err);
 }
 
 static int step_w12_close(Installer *i, RsError *err) {

@@ -43,7 +43,7 @@ static int writer_answer_state(Answerer *a, Work *w, RsError *err) {
         WriterState state;
         int r;
 
-        r = install_state(a->installer, &state, err);
+        r = install_state(a->installer, !w->for_later, &state, err);
         if (r < 0)
                 return r;
         writer_encode_state(&w->answer, &state);

@@ -4,9 +4,14 @@
  *
  * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main
  * loop
- * only moves datagrams.  No state is shared but the queues and the cancel flag of the Installer.  Order is what
- * makes a
- * client's disappearance safe: its ABORT is queued behind its last frame and before the next client's OFFER.
+ * only moves datagrams.  No state is shared but the queues, the cancel flag of the Installer and the answers for later.
+ * Order is what makes a client's disappearance safe: its ABORT is queued behind its last frame and before the next
+ * client's OFFER.
+ *
+ * Answers for later: whoever asks for SLOTS or STATE must not wait for a FINISH that reads gigabytes back.  After
+ * each change (a step, a request that changes something) the worker answers both to itself and leaves the bytes under
+ * the mutex; while it is occupied, the main loop gives those away.  A free worker is asked itself: then the answer
+ * also knows what others changed, an operator with the bootloader's tool for example.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -30,11 +35,16 @@ typedef struct Queue {
         Work *last;
 } Queue;
 
+/* Which requests have an answer for later. */
+static const uint32_t known_types[] = { WRITER_SLOTS, WRITER_STATE };
+
 struct Worker {
         pthread_t thread;
         pthread_mutex_t mutex;
         pthread_cond_t more;
         Queue todo, done;
+        Work *known[ELEMENTSOF(known_types)]; /* NULL: none yet */
+        bool busy;               /* the thread works */
         bool stop;
         int wake_fd;
         Answerer answerer;
@@ -122,12 +132,35 @@ static void on_progress(void *userdata, const WriterProgress *progress) {
         give_back(w, event);
 }
 
+/* On the worker thread.  For want of memory the older answer stays. */
+static void publish(Worker *w) {
+        for (size_t i = 0; i < ELEMENTSOF(known_types); i++) {
+                Work *work = work_new(known_types[i], 0, 0), *old;
+
+                if (!work)
+                        continue;
+                work->for_later = true;
+                writer_answer(&w->answerer, work);
+                (void) pthread_mutex_lock(&w->mutex);
+                old = w->known[i];
+                w->known[i] = work;
+                (void) pthread_mutex_unlock(&w->mutex);
+                (void) work_free(old);
+        }
+}
+
+static bool changes_state(uint32_t type) {
+        return type == WRITER_OFFER || type == WRITER_FINISH || type == WRITER_ABORT || type == WRITER_MARK;
+}
+
 static void on_step(void *userdata, InstallStep step, bool done) {
         WriterProgress progress = { .step = (uint32_t) step };
         char field[64];
 
-        if (done)
+        if (done) {
+                publish(userdata);
                 return;
+        }
         (void) snprintf(field, sizeof(field), "RESEAL_STEP=%s", install_step_to_string(step));
         journal_say(LOG_INFO, MESSAGE_WRITER_STEP, field, NULL, "step %s", install_step_to_string(step));
         if (step != INSTALL_W0_GATE && step != INSTALL_W4_FRAMES)
@@ -143,24 +176,34 @@ static void converge(Worker *w) {
                             "ignoring that an earlier installation cannot be brought to its end now");
 }
 
+/* The next one to do; NULL: stop. */
+static Work *take_todo(Worker *w) {
+        Work *work;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        w->busy = false;
+        while (!w->todo.first && !w->stop)
+                (void) pthread_cond_wait(&w->more, &w->mutex);
+        work = w->stop ? NULL : pop(&w->todo);
+        w->busy = work != NULL;
+        (void) pthread_mutex_unlock(&w->mutex);
+        return work;
+}
+
 static void *run(void *userdata) {
         Worker *w = userdata;
+        Work *work;
 
         converge(w);
-        for (;;) {
-                Work *work;
-
-                (void) pthread_mutex_lock(&w->mutex);
-                while (!w->todo.first && !w->stop)
-                        (void) pthread_cond_wait(&w->more, &w->mutex);
-                work = w->stop ? NULL : pop(&w->todo);
-                (void) pthread_mutex_unlock(&w->mutex);
-                if (!work)
-                        return NULL;
+        publish(w);
+        while ((work = take_todo(w))) {
                 w->client = work->client;
                 writer_answer(&w->answerer, work);
+                if (changes_state(work->type))
+                        publish(w);
                 give_back(w, work);
         }
+        return NULL;
 }
 
 static int start_thread(Worker *w, RsError *err) {
@@ -187,6 +230,7 @@ int worker_start(const InstallDevice *device, int wake_fd, Worker **ret, RsError
         own.on_progress = on_progress;
         own.userdata = w;
         w->wake_fd = wake_fd;
+        w->busy = true; /* until it has converged */
         (void) pthread_mutex_init(&w->mutex, NULL);
         (void) pthread_cond_init(&w->more, NULL);
         r = install_new(&own, &w->answerer.installer, err);
@@ -214,6 +258,8 @@ Worker *worker_stop(Worker *w) {
         (void) pthread_join(w->thread, NULL);
         while ((work = pop(&w->todo)) || (work = pop(&w->done)))
                 (void) work_free(work);
+        for (size_t i = 0; i < ELEMENTSOF(known_types); i++)
+                (void) work_free(w->known[i]);
         (void) install_free(w->answerer.installer);
         (void) ring_free(w->answerer.ring);
         (void) pthread_cond_destroy(&w->more);
@@ -240,4 +286,21 @@ Work *worker_take(Worker *w) {
 
 void worker_cancel(Worker *w) {
         install_cancel(w->answerer.installer);
+}
+
+bool worker_answer_known(Worker *w, Work *work) {
+        bool given = false;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        for (size_t i = 0; i < ELEMENTSOF(known_types); i++) {
+                const Work *known = w->known[i];
+
+                if (known_types[i] != work->type || !known || !(w->busy || w->todo.first))
+                        continue;
+                work->error = known->error;
+                encoder_bytes(&work->answer, known->answer.data, known->answer.size);
+                given = true;
+        }
+        (void) pthread_mutex_unlock(&w->mutex);
+        return given;
 }
