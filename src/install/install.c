@@ -379,6 +379,13 @@ static int on_window(void *userdata, uint32_t window, RsError *err) {
         return install_bitmap_set(i->bitmap_fd, &i->record, i->image_part, window, err);
 }
 
+static void on_alive(void *userdata) {
+        Installer *i = userdata;
+
+        if (i->device.on_alive)
+                i->device.on_alive(i->device.userdata);
+}
+
 static int open_image(Installer *i, uint32_t part, const Secret *key, int fd, SlotImage **ret, RsError *err) {
         const Part *p = &i->parts[part];
         Span cms = accepted_cms(i->release);
@@ -393,6 +400,7 @@ static int open_image(Installer *i, uint32_t part, const Secret *key, int fd, Sl
                 .manifest_cms_size = cms.size,
                 .proven = p->proven,
                 .on_window = on_window,
+                .on_alive = on_alive,
                 .userdata = i,
                 .cancelled = &i->cancelled,
         };
@@ -473,6 +481,7 @@ static int land_frame(Installer *i, uint32_t part, uint32_t frame, const volatil
         const VerifiedChunk *chunk;
         int r = 0;
 
+        on_alive(i);
         if (i->image && i->image_part != part)
                 r = part_finish(i, err);
         if (r == 0)

@@ -37,6 +37,7 @@
 #include "journal.h"
 #include "sandbox.h"
 #include "server.h"
+#include "watchdog.h"
 
 typedef struct Options {
         const char *config_path;
@@ -53,6 +54,7 @@ typedef struct Manager {
         uid_t client_uid;
         sd_event *loop;
         Worker *worker;
+        Watchdog *watchdog;
         Server *server;
 } Manager;
 
@@ -175,11 +177,13 @@ static int start_worker(Manager *m, RsError *err) {
                 .compatible = m->config.compatible,
                 .require_encryption = m->config.require_encryption,
         };
+        int r;
 
         m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (m->wake_fd < 0)
                 return rs_fail_errno(err, errno, "eventfd");
-        return worker_start(&device, m->wake_fd, &m->worker, err);
+        r = worker_start(&device, m->wake_fd, &m->worker, err);
+        return r < 0 ? r : watchdog_new(m->loop, m->worker, &m->watchdog, err);
 }
 
 static int start_server(Manager *m, int client_fd, RsError *err) {
@@ -226,8 +230,6 @@ static int start_loop(Manager *m, RsError *err) {
                 r = sd_event_add_signal(m->loop, NULL, SIGTERM, NULL, NULL);
         if (r >= 0)
                 r = sd_event_add_signal(m->loop, NULL, SIGINT, NULL, NULL);
-        if (r >= 0)
-                r = sd_event_set_watchdog(m->loop, 1);
         return r < 0 ? rs_fail_errno(err, -r, "event loop") : 0;
 }
 
@@ -272,6 +274,7 @@ static int start(Manager *m, const Options *o, RsError *err) {
 static void stop(Manager *m) {
         (void) sd_notify(0, "STOPPING=1");
         (void) server_free(m->server);
+        (void) watchdog_free(m->watchdog);
         (void) worker_stop(m->worker);
         (void) sd_event_unref(m->loop);
         (void) boot_close(m->boot);

@@ -4,7 +4,8 @@
  *
  * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main
  * loop
- * only moves datagrams.  No state is shared but the queues, the cancel flag of the Installer and the answers for later.
+ * only moves datagrams.  Shared are the queues, the answers for later and the sign of life, under the mutex,
+ * and the cancel flag of the Installer.
  * Order is what makes a client's disappearance safe: its ABORT is queued behind its last frame and before the next
  * client's OFFER.
  *
@@ -23,6 +24,7 @@
 #include <time.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/ipc/ring.h>
 
 #include "journal.h"
@@ -45,6 +47,7 @@ struct Worker {
         Queue todo, done;
         Work *known[ELEMENTSOF(known_types)]; /* NULL: none yet */
         bool busy;               /* the thread works */
+        uint64_t alive_usec;     /* its last sign of life */
         bool stop;
         int wake_fd;
         Answerer answerer;
@@ -108,6 +111,14 @@ static void give_back(Worker *w, Work *work) {
         }
 }
 
+static void on_alive(void *userdata) {
+        Worker *w = userdata;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        w->alive_usec = clock_boottime_usec();
+        (void) pthread_mutex_unlock(&w->mutex);
+}
+
 /* At most 10 per second: a frame or a step that comes too early is not told, the next one will be. */
 static void on_progress(void *userdata, const WriterProgress *progress) {
         Worker *w = userdata;
@@ -157,6 +168,7 @@ static void on_step(void *userdata, InstallStep step, bool done) {
         WriterProgress progress = { .step = (uint32_t) step };
         char field[64];
 
+        on_alive(userdata);
         if (done) {
                 publish(userdata);
                 return;
@@ -186,6 +198,7 @@ static Work *take_todo(Worker *w) {
                 (void) pthread_cond_wait(&w->more, &w->mutex);
         work = w->stop ? NULL : pop(&w->todo);
         w->busy = work != NULL;
+        w->alive_usec = clock_boottime_usec();
         (void) pthread_mutex_unlock(&w->mutex);
         return work;
 }
@@ -228,9 +241,11 @@ int worker_start(const InstallDevice *device, int wake_fd, Worker **ret, RsError
                 return rs_fail_oom(err);
         own.on_step = on_step;
         own.on_progress = on_progress;
+        own.on_alive = on_alive;
         own.userdata = w;
         w->wake_fd = wake_fd;
         w->busy = true; /* until it has converged */
+        w->alive_usec = clock_boottime_usec();
         (void) pthread_mutex_init(&w->mutex, NULL);
         (void) pthread_cond_init(&w->more, NULL);
         r = install_new(&own, &w->answerer.installer, err);
@@ -303,4 +318,13 @@ bool worker_answer_known(Worker *w, Work *work) {
         }
         (void) pthread_mutex_unlock(&w->mutex);
         return given;
+}
+
+bool worker_is_alive(Worker *w, uint64_t silent_usec) {
+        bool alive;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        alive = !(w->busy || w->todo.first) || clock_boottime_usec() - w->alive_usec < silent_usec;
+        (void) pthread_mutex_unlock(&w->mutex);
+        return alive;
 }

@@ -62,6 +62,8 @@ void worker_cancel(Worker *w);   /* see install_cancel */
  * change, and never waits.  false: the worker is free, or has nothing published yet; then post it.
  */
 bool worker_answer_known(Worker *w, Work *work);
+/* It waits for work, or has got on within the last silent_usec.  Main thread. */
+bool worker_is_alive(Worker *w, uint64_t silent_usec);
 
 /* answer.c: fills error and answer of the work. */
 typedef struct Answerer {

@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,9 +26,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
@@ -619,36 +616,6 @@ static void on_progress(void *userdata, const WriterProgress *p) {
         assert_true(p->done_bytes <= p->total_bytes || p->total_bytes == 0);
 }
 
-/* Everything an honest client does before FINISH. */
-static void send_all(WriterClient *c, const TestRelease *what) {
-        RsError err = RS_ERROR_INIT;
-        WriterRange ranges[16];
-        uint32_t next, n;
-        WriterOffer o;
-        Ring *r;
-
-        if (writer_call_offer(c, encoder_view(&what->cms), &o, &err) < 0)
-                fail_msg("%s", err.text);
-        for (uint32_t i = 0; i < 2; i++)
-                assert_int_equal(writer_call_table(c, i, encoder_view(&what->images[i].encoded), &next, ranges, &n,
-                                                   &err),
-                                 0);
-        assert_int_equal(writer_call_ring(c, &r, &err), 0);
-        for (uint32_t i = 0; i < 2; i++)
-                for (uint32_t f = 0; f < what->images[i].table->n_frames; f++) {
-                        uint32_t size, slot = WRITER_NO_RING_SLOT;
-                        const uint8_t *data;
-
-                        if (test_frame(what, i, f, &data, &size)) {
-                                assert_int_equal(writer_take_slot(c, &slot, &err), 0);
-                                memcpy(ring_slot(r, slot), data, size);
-                        }
-                        if (writer_send_frame(c, i, f, slot, size, &err) < 0)
-                                fail_msg("%s", err.text);
-                }
-        assert_int_equal(writer_drain(c, &err), 0);
-}
-
 /* Last, because it changes the device: an honest client through the same door; then a second FINISH. */
 static void an_honest_client_installs_and_finishing_twice_ends_the_writer(void **state) {
         RsError err = RS_ERROR_INIT;
@@ -667,7 +634,7 @@ static void an_honest_client_installs_and_finishing_twice_ends_the_writer(void *
         assert_string_equal(writer_client_line(c), TEST_LINE);
         assert_int_equal(writer_call_state(c, &s, &err), 0);
         assert_string_equal(s.running, "A");
-        send_all(c, &release);
+        test_client_send(c, &release);
         if (writer_call_finish(c, primary, &err) < 0)
                 fail_msg("%s (%s)", err.text, err.origin);
         assert_string_equal(primary, "B");
@@ -684,140 +651,6 @@ static void an_honest_client_installs_and_finishing_twice_ends_the_writer(void *
 
         bring(&v, WRITER_PHASE_IDLE, NULL); /* the next writer starts as if nothing had been */
         assert_int_equal(finish(&v, NULL), 0);
-}
-
-/* As systemd starts it: the listening socket is descriptor 3, LISTEN_PID is the process. */
-static pid_t start_by_socket(const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        const char *build = getenv("BUILD_ROOT");
-        char program[512], text[32];
-        pid_t pid;
-        int fd;
-
-        (void) snprintf(program, sizeof(program), "%s/src/writer/reseal-writer", build);
-        assert_true(strlen(path) < sizeof(address.sun_path));
-        memcpy(address.sun_path, path, strlen(path) + 1);
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof(address)), 0);
-        assert_int_equal(listen(fd, 4), 0);
-        pid = fork();
-        if (pid == 0) {
-                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-                /* LeakSanitizer wants to trace its parent, which the sandbox of the program forbids. */
-                (void) setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-                if (dup2(fd, 3) < 0 || (fd == 3 && fcntl(3, F_SETFD, 0) < 0))
-                        _exit(126);
-                if (!getenv("RESEAL_TEST_VERBOSE"))
-                        (void) dup2(open("/dev/null", O_WRONLY), 2);
-                (void) snprintf(text, sizeof(text), "%d", (int) getpid());
-                (void) setenv("LISTEN_PID", text, 1);
-                (void) setenv("LISTEN_FDS", "1", 1);
-                execl(program, program, "--config", device.config, (char *) NULL);
-                _exit(127);
-        }
-        assert_true(pid > 0);
-        closep(&fd);
-        return pid;
-}
-
-static void one_of_several_clients_installs_and_an_idle_writer_ends(void **state) {
-        WriterClient *one = NULL, *two = NULL;
-        RsError err = RS_ERROR_INIT;
-        WriterSlotInfo slots[8];
-        WriterRange ranges[4];
-        char path[128], name[33];
-        WriterOffer o;
-        uint32_t next, n;
-        pid_t pid;
-
-        (void) state;
-        (void) snprintf(path, sizeof(path), "%s/socket", device.dir);
-        pid = start_by_socket(path);
-        if (writer_client_connect(path, &one, &err) < 0 || writer_client_connect(path, &two, &err) < 0)
-                fail_msg("%s", err.text);
-        assert_int_equal(writer_call_offer(one, encoder_view(&release.cms), &o, &err), 0);
-        assert_true(writer_call_offer(two, encoder_view(&release.cms), &o, &err) < 0);
-        assert_int_equal(err.reason, RS_REASON_BUSY);
-        err = RS_ERROR_INIT;
-        assert_true(writer_call_mark(two, WRITER_MARK_GOOD, "", name, &err) < 0);
-        assert_int_equal(err.reason, RS_REASON_BUSY);
-        err = RS_ERROR_INIT;
-        assert_int_equal(writer_call_slots(two, slots, 8, &n, &err), 0);
-        assert_int_equal(n, 4);
-        assert_int_equal(writer_call_abort(two, &err), 0); /* ends nothing: the installation is another's */
-        assert_int_equal(writer_call_table(one, 0, encoder_view(&release.images[0].encoded), &next, ranges, &n, &err),
-                         0);
-        assert_int_equal(writer_call_abort(one, &err), 0);
-        assert_int_equal(writer_call_offer(two, encoder_view(&release.cms), &o, &err), 0);
-        two = writer_client_free(two); /* gone in the middle: the role is free again */
-        assert_int_equal(writer_call_offer(one, encoder_view(&release.cms), &o, &err), 0);
-        assert_int_equal(writer_call_abort(one, &err), 0);
-        assert_int_equal(writer_call_mark(one, WRITER_MARK_GOOD, "A", name, &err), 0);
-        assert_string_equal(name, "A");
-        one = writer_client_free(one);
-        assert_int_equal(end_of(pid), 0); /* idle-exit=1 */
-        assert_device_unharmed();
-        (void) unlink(path);
-}
-
-static void *call_finish(void *userdata) {
-        RsError err = RS_ERROR_INIT;
-        char primary[33];
-
-        return writer_call_finish(userdata, primary, &err) < 0 ? NULL : userdata;
-}
-
-static void wait_for_step(InstallStep step) {
-        _cleanup_(closep) int fd = open(device.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const struct timespec pause = { .tv_nsec = 1000000 };
-        RsError err = RS_ERROR_INIT;
-        InstallRecord record;
-
-        while (install_record_load(fd, &record, &err) <= 0 || record.step != (uint32_t) step)
-                (void) nanosleep(&pause, NULL);
-}
-
-/* Changes the device, too.  The TPM hangs at W7: who asks for slots or state meanwhile does not wait for FINISH. */
-static void slots_and_state_are_answered_while_finish_hangs(void **state) {
-        WriterClient *one = NULL, *two = NULL;
-        RsError err = RS_ERROR_INIT;
-        WriterSlotInfo slots[8];
-        TestRelease second;
-        pthread_t thread;
-        char path[128];
-        void *finished;
-        WriterState s;
-        uint32_t n;
-        pid_t pid;
-
-        (void) state;
-        (void) snprintf(path, sizeof(path), "%s/socket", device.dir);
-        test_release_make(&second, 2, 0, ROOTFS);
-        pid = start_by_socket(path);
-        if (writer_client_connect(path, &one, &err) < 0 || writer_client_connect(path, &two, &err) < 0)
-                fail_msg("%s", err.text);
-        send_all(one, &second);
-        assert_int_equal(kill(device.tpm.swtpm.pid, SIGSTOP), 0);
-        assert_int_equal(pthread_create(&thread, NULL, call_finish, one), 0);
-        wait_for_step(INSTALL_W6_COMMIT);
-        for (int i = 0; i < 50; i++) {
-                assert_int_equal(writer_call_state(two, &s, &err), 0);
-                assert_int_equal(writer_call_slots(two, slots, 8, &n, &err), 0);
-        }
-        assert_string_equal(s.running, "A");
-        assert_string_equal(s.primary, "A"); /* B is W8's */
-        assert_int_equal(n, 4);
-        assert_int_equal(kill(device.tpm.swtpm.pid, SIGCONT), 0);
-        assert_int_equal(pthread_join(thread, &finished), 0);
-        assert_ptr_equal(finished, one);
-        assert_int_equal(writer_call_state(two, &s, &err), 0);
-        assert_string_equal(s.primary, "B");
-        assert_true(test_slot_b_holds(&device, &second));
-        one = writer_client_free(one);
-        two = writer_client_free(two);
-        assert_int_equal(end_of(pid), 0);
-        (void) unlink(path);
-        test_release_done(&second);
 }
 
 static void a_writer_without_its_files_says_what_is_missing(void **state) {
@@ -857,10 +690,8 @@ int main(void) {
                 cmocka_unit_test(a_client_that_goes_away_leaves_the_target_not_bootable),
                 cmocka_unit_test(a_ring_that_changes_after_submit_never_gets_a_byte_onto_the_slot),
                 cmocka_unit_test(the_wrong_version_is_told_so),
-                cmocka_unit_test(one_of_several_clients_installs_and_an_idle_writer_ends),
                 cmocka_unit_test(a_writer_without_its_files_says_what_is_missing),
                 cmocka_unit_test(an_honest_client_installs_and_finishing_twice_ends_the_writer),
-                cmocka_unit_test(slots_and_state_are_answered_while_finish_hangs),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));

@@ -65,6 +65,8 @@ typedef struct InstallDevice {
         void (*on_step)(void *userdata, InstallStep step, bool done);
         /* After each frame; done_bytes includes what a resumed record has proven.  May be NULL. */
         void (*on_progress)(void *userdata, const WriterProgress *progress);
+        /* Now and then while a step takes long: a sign of life for a watchdog.  May be NULL. */
+        void (*on_alive)(void *userdata);
         void *userdata;
 } InstallDevice;
 

@@ -164,8 +164,12 @@ static void slots_and_state_are_answered_while_the_worker_hangs(void **state) {
                 }
         }
         assert_null(worker_take(w->worker)); /* it hangs, still */
+        while (worker_is_alive(w->worker, 10000))
+                (void) usleep(1000);
         assert_int_equal(kill(w->d.tpm.swtpm.pid, SIGCONT), 0);
         (void) work_free(wait_answer(w));
+        while (!worker_is_alive(w->worker, 0)) /* free: silence is no sign of death then */
+                (void) usleep(1000);
 }
 
 /* What others changed is seen: a free worker reads anew. */
