@@ -43,6 +43,7 @@ struct Installer {
         Part parts[RS_IMAGES_MAX];
         uint32_t n_parts;
         InstallStep step;             /* the one that runs or ran last */
+        bool complete;                /* the target holds the release and is tried next: nothing is left to do */
         uint64_t done_bytes, total_bytes;
 
         /* while frames are written */
