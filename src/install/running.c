@@ -193,6 +193,10 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
         return 0;
 }
 
+bool install_state_known(const Installer *i) {
+        return i->has_seen;
+}
+
 int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err) {
         RsError unknown = RS_ERROR_INIT;
         InstallRecord record = { 0 };
@@ -204,7 +208,7 @@ int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err) {
         int r;
 
         tpm = i->seen;
-        r = fresh || !i->has_seen ? read_tpm(i, &tpm, err) : 0;
+        r = fresh ? read_tpm(i, &tpm, err) : 0;
         if (r < 0)
                 return r;
         r = boot_read(i->device.boot, &boot, err);

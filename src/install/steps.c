@@ -41,8 +41,15 @@ int read_tpm(Installer *i, TpmState *ret, RsError *err) {
 }
 
 int commit_tpm(Installer *i, const TpmRecord *next, RsError *err) {
-        i->has_seen = false; /* also when it fails: half of it may have been done */
-        return tpm_state_commit(i->device.tpm, i->device.gate_auth, next, err);
+        int r;
+
+        r = tpm_state_commit(i->device.tpm, i->device.gate_auth, next, err);
+        if (r < 0) {
+                i->has_seen = false; /* half of it may have been done */
+                return r;
+        }
+        i->seen.record = *next;
+        return r;
 }
 
 static int set_target(const Installer *i, const Manifest *m, InstallRecord *ret, RsError *err) {

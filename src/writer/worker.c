@@ -143,11 +143,14 @@ static void on_progress(void *userdata, const WriterProgress *progress) {
         give_back(w, event);
 }
 
-/* On the worker thread.  For want of memory the older answer stays. */
+/* On the worker thread; never asks the TPM.  For want of memory the older answer stays. */
 static void publish(Worker *w) {
         for (size_t i = 0; i < ELEMENTSOF(known_types); i++) {
-                Work *work = work_new(known_types[i], 0, 0), *old;
+                Work *work, *old;
 
+                if (known_types[i] == WRITER_STATE && !install_state_known(w->answerer.installer))
+                        continue;
+                work = work_new(known_types[i], 0, 0);
                 if (!work)
                         continue;
                 work->for_later = true;
@@ -160,8 +163,8 @@ static void publish(Worker *w) {
         }
 }
 
-static bool changes_state(uint32_t type) {
-        return type == WRITER_OFFER || type == WRITER_FINISH || type == WRITER_ABORT || type == WRITER_MARK;
+static bool shows_or_changes_state(uint32_t type) {
+        return type != WRITER_TABLE && type != WRITER_RING && type != WRITER_FRAME;
 }
 
 static void on_step(void *userdata, InstallStep step, bool done) {
@@ -212,7 +215,7 @@ static void *run(void *userdata) {
         while ((work = take_todo(w))) {
                 w->client = work->client;
                 writer_answer(&w->answerer, work);
-                if (changes_state(work->type))
+                if (shows_or_changes_state(work->type))
                         publish(w);
                 give_back(w, work);
         }

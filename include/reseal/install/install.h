@@ -108,7 +108,8 @@ typedef struct InstallBooted {
 int install_booted_parse(Span text, InstallBooted *ret, RsError *err);
 
 int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err);
-/* fresh = false: of the TPM, what this Installer read or wrote last, so that no TPM is asked once it is known. */
+/* fresh = false: of the TPM, what this Installer read or wrote last; the TPM is not asked. */
+bool install_state_known(const Installer *i); /* fresh may be false */
 int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err);
 /* slot_name: a boot name or the name of a slot of it; empty = running. */
 int install_mark(Installer *i, WriterMark what, const char *slot_name, char ret_name[WRITER_NAME_SIZE + 1],
