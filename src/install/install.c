@@ -209,11 +209,10 @@ static int resume_keys(Installer *i, RsError *err) {
 
 /* Takes over what an earlier run has proven, or leaves a record of step 0 that W1 will replace. */
 static int resume_record(Installer *i, const InstallRecord *open, const char *target, RsError *err) {
-        const TpmRecord *now = &i->tpm.record;
         uint64_t floor_max = i->tpm.floor;
         int r;
 
-        if (accepted_manifest(i->release)->epoch > (now->empty ? 0 : now->floor_epoch))
+        if (accepted_manifest(i->release)->epoch > i->tpm.record.floor_epoch)
                 floor_max++;
         memset(&i->record, 0, sizeof(i->record));
         (void) snprintf(i->record.target, sizeof(i->record.target), "%s", target);

@@ -125,6 +125,9 @@ static int check_policy(const GateInput *input, const Manifest *m, RsError *err)
 static int check_rollback(const TpmRecord *record, const AcceptedRelease *a, RsError *err) {
         const Manifest *m = a->manifest;
 
+        /* The floor holds from the factory on: below it the slot key could never be unsealed. */
+        if (m->epoch < record->floor_epoch)
+                return rs_fail(err, ROLLBACK, "security epoch %u is below the floor %u", m->epoch, record->floor_epoch);
         if (record->empty)
                 return 0;
         if (m->release < record->release)
@@ -133,10 +136,8 @@ static int check_rollback(const TpmRecord *record, const AcceptedRelease *a, RsE
         if (m->release == record->release && memcmp(a->bundle_id, record->manifest_digest, RS_DIGEST_SIZE) != 0)
                 return rs_fail(err, ROLLBACK, "release %llu was accepted with another manifest",
                                (unsigned long long) m->release);
-        /* Below the floor its slot key could never be unsealed; below the record it is an older security epoch. */
-        if (m->epoch < record->epoch || m->epoch < record->floor_epoch)
-                return rs_fail(err, ROLLBACK, "security epoch %u is below the accepted %u", m->epoch,
-                               record->epoch > record->floor_epoch ? record->epoch : record->floor_epoch);
+        if (m->epoch < record->epoch)
+                return rs_fail(err, ROLLBACK, "security epoch %u is below the accepted %u", m->epoch, record->epoch);
         return 0;
 }
 

@@ -77,6 +77,8 @@ static int read_table(int fd, size_t size, uint8_t **ret, RsError *err) {
         struct stat st;
         int seals, r;
 
+        if (fd < 0) /* this process could not keep it: not the peer's doing */
+                return rs_fail_errno(err, -fd, "TABLE: its descriptor");
         seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || (seals & wanted) != wanted)
                 return rs_fail(err, PROTOCOL, "TABLE: the descriptor is not a sealed memfd");

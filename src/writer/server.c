@@ -267,7 +267,11 @@ static int on_request(Client *c, const Message *m, RsError *err) {
                 if (w->holder)
                         worker_cancel(c->server->spec.worker);
         }
-        w->fd = m->type == WRITER_TABLE ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
+        if (m->type == WRITER_TABLE) {
+                w->fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 3);
+                if (w->fd < 0) /* ends the offer like any failure of TABLE, for its own reason: see read_table */
+                        w->fd = -errno;
+        }
         worker_post(c->server->spec.worker, TAKE_PTR(w));
         return 0;
 }

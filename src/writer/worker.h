@@ -30,7 +30,7 @@ typedef struct Work {
         /* request */
         uint8_t *bytes;          /* OFFER: the signed manifest, owned */
         size_t size;
-        int fd;                  /* TABLE: as received; RING: of the answer; owned */
+        int fd;                  /* TABLE: as received, or why there is none (-EMFILE); RING: of the answer; owned */
         uint32_t image;
         WriterFrame frame;
         WriterMark mark;

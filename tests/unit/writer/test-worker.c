@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -186,6 +187,21 @@ static void a_free_worker_is_asked_itself(void **state) {
                 encoder_done(&known->answer);
 }
 
+/* Want of descriptors is this process's trouble: Io, and not a broken protocol, for which the program would end. */
+static void a_table_whose_descriptor_could_not_be_kept_fails_for_that_reason(void **state) {
+        _cleanup_(work_freep) Work *answer = NULL;
+        World *w = *state;
+        Work *table = work_new(WRITER_TABLE, 1, 1);
+
+        start(w);
+        table->fd = -EMFILE;
+        table->size = 100;
+        worker_post(w->worker, table);
+        answer = wait_answer(w);
+        assert_int_equal(answer->error.reason, RS_REASON_IO);
+        assert_int_equal(answer->error.errnum, EMFILE);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_start_alone_closes_a_record_that_is_behind_w8, setup, teardown),
@@ -194,6 +210,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(a_device_that_cannot_converge_answers_all_the_same, setup, teardown),
                 cmocka_unit_test_setup_teardown(slots_and_state_are_answered_while_the_worker_hangs, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_free_worker_is_asked_itself, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_table_whose_descriptor_could_not_be_kept_fails_for_that_reason, setup,
+                                                teardown),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
