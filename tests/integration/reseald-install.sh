@@ -225,6 +225,7 @@ bundle r4.rsb 4 "$work/image"
 id4=$("$build/src/bundle/reseal-bundle" info "$work/r4.rsb" | awk '$1 == "id" {print $2}')
 ticket4=$(cd "$work/www" && echo "tickets/$id4"/*.rst)
 interrupted() { # starts it, kills the service in the middle
+    forget
     rm -f "$work/go" "$work/job"
     slowly "$work/r4.rsb" | ctl install --no-wait --ticket "$work/www/$ticket4" - >"$work/job" &
     wait_state write && ok || bad 'it does not come to writing'
