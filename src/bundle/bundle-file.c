@@ -155,7 +155,8 @@ int bundle_file_open(const char *path, BundleFile **ret, RsError *err) {
 }
 
 int bundle_file_verify(const BundleFile *f, const char *roots, uint64_t now, SignerInfo *ret, RsError *err) {
-        const PathRules rules = { .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now };
+        const PathRules rules = { .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now,
+                                  .firmware_place = true };
         _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
         _cleanup_(freep) uint8_t *content = NULL;
         size_t size;

@@ -9,7 +9,9 @@
  *
  * The frame must decode to exactly the length that follows from its number, and be one zstd frame without
  * anything behind it: ZSTD_decompressDCtx would accept several, ZSTD_findFrameCompressedSize tells.  One
- * DCtx serves all frames; the window cap keeps a hostile (but signed) header from asking for memory.
+ * DCtx serves all frames.  A header that claims a large window costs no memory here: decoding a frame in one call
+ * uses the output as its window.  The limit on the window only acts on streaming; it stands for the day somebody
+ * decodes in pieces.
  */
 #include <stdlib.h>
 #include <string.h>

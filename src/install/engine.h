@@ -35,6 +35,8 @@ struct Installer {
         InstallDevice device;
         atomic_bool cancelled;
         Knowledge knowledge;
+        TpmState seen;                /* the last one that was read; nobody but this process changes it */
+        bool has_seen;                /* false again once it was changed */
 
         /* from OFFER on */
         AcceptedRelease *release;
@@ -44,6 +46,7 @@ struct Installer {
         Part parts[RS_IMAGES_MAX];
         uint32_t n_parts;
         InstallStep step;             /* the one that runs or ran last */
+        bool complete;                /* the target holds the release and is tried next: nothing is left to do */
         uint64_t done_bytes, total_bytes;
 
         /* while frames are written */
@@ -55,6 +58,9 @@ struct Installer {
 
 /* steps.c: runs one step of the table, tells on_step before and after, makes it durable in the record. */
 int run_step(Installer *i, InstallStep step, RsError *err);
+/* steps.c: all reading and writing of the rollback state; keeps `seen`. */
+int read_tpm(Installer *i, TpmState *ret, RsError *err);
+int commit_tpm(Installer *i, const TpmRecord *next, RsError *err);
 /* steps.c: 1 = the running slot's epoch is above the floor's, W11 is due. */
 int floor_pending(Installer *i, RsError *err);
 /* install.c */

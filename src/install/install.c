@@ -65,6 +65,7 @@ void install_abort(Installer *i) {
         i->bitmap_fd = -EBADF;
         memset(&i->record, 0, sizeof(i->record));
         i->step = INSTALL_W0_GATE;
+        i->complete = false;
         i->done_bytes = i->total_bytes = 0;
         atomic_store(&i->cancelled, false);
 }
@@ -210,11 +211,10 @@ static int resume_keys(Installer *i, RsError *err) {
 
 /* Takes over what an earlier run has proven, or leaves a record of step 0 that W1 will replace. */
 static int resume_record(Installer *i, const InstallRecord *open, const char *target, RsError *err) {
-        const TpmRecord *now = &i->tpm.record;
         uint64_t floor_max = i->tpm.floor;
         int r;
 
-        if (accepted_manifest(i->release)->epoch > (now->empty ? 0 : now->floor_epoch))
+        if (accepted_manifest(i->release)->epoch > i->tpm.record.floor_epoch)
                 floor_max++;
         memset(&i->record, 0, sizeof(i->record));
         (void) snprintf(i->record.target, sizeof(i->record.target), "%s", target);
@@ -235,6 +235,31 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
         i->record = *open;
         for (uint32_t k = 0; k < i->n_parts; k++)
                 i->record.images[k].finished = false; /* I5 */
+        return 0;
+}
+
+/*
+ * Cut between W12 and the answer, or asked again for another reason: the release is in the target, accepted, and what
+ * the bootloader tries next.  To write it again would cost the fallback for nothing.  slot-NAME.info exists from right
+ * before W8 to W2 only.  A slot that ran and failed is not tried next; whoever wants it written again marks it bad.
+ */
+static int check_installed(const Installer *i, const BootState *state, bool *ret_complete, RsError *err) {
+        const TpmRecord *accepted = &i->tpm.record;
+        const uint8_t *id = accepted_bundle_id(i->release);
+        bool bootable = false;
+        InstallSlot info;
+        int r;
+
+        for (uint32_t k = 0; k < state->n_slots; k++)
+                if (strcmp(state->slots[k].name, i->record.target) == 0)
+                        bootable = state->slots[k].bootable;
+        r = install_slot_load(i->device.state_fd, i->record.target, &info, err);
+        if (r < 0)
+                return r;
+        *ret_complete = r > 0 && bootable && strcmp(state->primary, i->record.target) == 0 && !accepted->empty &&
+                        memcmp(info.bundle_id, id, RS_DIGEST_SIZE) == 0 &&
+                        memcmp(accepted->manifest_digest, id, RS_DIGEST_SIZE) == 0 &&
+                        i->tpm.floor <= info.floor_max;
         return 0;
 }
 
@@ -271,7 +296,10 @@ static int offer(Installer *i, Span manifest_cms, RsError *err) {
         r = check_targets(i, err);
         if (r < 0)
                 return r;
-        return resume_record(i, &open, target, err);
+        r = resume_record(i, &open, target, err);
+        if (r < 0 || i->record.step > 0) /* what is open is resumed */
+                return r;
+        return check_installed(i, &state, &i->complete, err);
 }
 
 int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err) {
@@ -291,7 +319,7 @@ int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *er
         memcpy(answer.bundle_id, accepted_bundle_id(i->release), sizeof(answer.bundle_id));
         answer.n_images = i->n_parts;
         for (uint32_t k = 0; k < i->n_parts; k++) {
-                answer.images[k].wanted = true; /* I5: W5 needs its table */
+                answer.images[k].wanted = !i->complete; /* I5: W5 needs its table */
                 (void) snprintf(answer.images[k].slot_name, sizeof(answer.images[k].slot_name), "%s",
                                 i->parts[k].slot->name);
         }
@@ -353,6 +381,8 @@ int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, 
 
         if (!i->release)
                 return rs_fail(err, PROTOCOL, "TABLE without an accepted release");
+        if (i->complete)
+                return rs_fail(err, PROTOCOL, "TABLE of image %u, which is not wanted", image);
         if (image >= i->n_parts || i->parts[image].table)
                 return rs_fail(err, PROTOCOL, "TABLE of image %u, which has one", image);
         p = &i->parts[image];
@@ -368,7 +398,7 @@ int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, 
 bool install_tabled(const Installer *i) {
         if (!i->release)
                 return false;
-        for (uint32_t k = 0; k < i->n_parts; k++)
+        for (uint32_t k = 0; k < i->n_parts && !i->complete; k++)
                 if (!i->parts[k].table)
                         return false;
         return true;
@@ -380,6 +410,13 @@ static int on_window(void *userdata, uint32_t window, RsError *err) {
         Installer *i = userdata;
 
         return install_bitmap_set(i->bitmap_fd, &i->record, i->image_part, window, err);
+}
+
+static void on_alive(void *userdata) {
+        Installer *i = userdata;
+
+        if (i->device.on_alive)
+                i->device.on_alive(i->device.userdata);
 }
 
 static int open_image(Installer *i, uint32_t part, const Secret *key, int fd, SlotImage **ret, RsError *err) {
@@ -396,6 +433,7 @@ static int open_image(Installer *i, uint32_t part, const Secret *key, int fd, Sl
                 .manifest_cms_size = cms.size,
                 .proven = p->proven,
                 .on_window = on_window,
+                .on_alive = on_alive,
                 .userdata = i,
                 .cancelled = &i->cancelled,
         };
@@ -476,6 +514,7 @@ static int land_frame(Installer *i, uint32_t part, uint32_t frame, const volatil
         const VerifiedChunk *chunk;
         int r = 0;
 
+        on_alive(i);
         if (i->image && i->image_part != part)
                 r = part_finish(i, err);
         if (r == 0)
@@ -543,6 +582,8 @@ static int check_frame(Installer *i, const WriterFrame *f, const volatile uint8_
 
         if (!install_tabled(i))
                 return rs_fail(err, PROTOCOL, "FRAME before all tables");
+        if (i->complete)
+                return rs_fail(err, PROTOCOL, "FRAME of a release that is installed");
         for (k = 0; k < i->n_parts; k++) {
                 p = &i->parts[k];
                 if (p->next_frame < p->table->n_frames)
@@ -609,12 +650,34 @@ static int check_complete(const Installer *i, RsError *err) {
         return 0;
 }
 
+/* The flags again, which changes nothing when they are as W8 left them; a good slot is not put on trial. */
+static int finish_installed(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1], RsError *err) {
+        BootState state;
+        bool good = false;
+        int r;
+
+        r = boot_read(i->device.boot, &state, err);
+        if (r < 0)
+                return r;
+        for (uint32_t k = 0; k < state.n_slots; k++)
+                if (strcmp(state.slots[k].name, i->record.target) == 0)
+                        good = state.slots[k].good;
+        r = good ? 0 : boot_set_try(i->device.boot, i->record.target, err);
+        if (r < 0)
+                return r;
+        (void) snprintf(ret_primary, WRITER_NAME_SIZE + 1, "%s", i->record.target);
+        install_abort(i);
+        return 0;
+}
+
 int install_finish(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1], RsError *err) {
         static const InstallStep order[] = { INSTALL_W5_FINISH, INSTALL_W6_COMMIT, INSTALL_W7_ACCEPT,
                                              INSTALL_W8_TRY };
         RsError ignored = RS_ERROR_INIT;
         int r;
 
+        if (i->complete)
+                return finish_installed(i, ret_primary, err);
         r = check_complete(i, err);
         /* No frame with data was missing: an earlier run has them all, or there are none in the release. */
         if (r == 0 && i->step < INSTALL_W4_FRAMES)

@@ -18,6 +18,7 @@
 #include <reseal/base/clock.h>
 #include <reseal/base/file.h>
 #include <reseal/pki/timestamp.h>
+#include <reseal/tpm/chain.h>
 #include <reseal/tpm/clock.h>
 
 #include "engine.h"
@@ -56,7 +57,7 @@ static FreshnessRules freshness_rules(Installer *i) {
 /* -- in step with TPM and state directory ----------------------------------------------------------------------- */
 
 static int commit(Installer *i, const TpmRecord *record, RsError *err) {
-        int r = tpm_state_commit(i->device.tpm, i->device.gate_auth, record, err);
+        int r = commit_tpm(i, record, err);
 
         if (r == 0)
                 i->tpm.record = *record;
@@ -101,7 +102,7 @@ int knowledge_refresh(Installer *i, RsError *err) {
         RsError unused = RS_ERROR_INIT;
         int r;
 
-        r = tpm_state_read(i->device.tpm, &i->tpm, err);
+        r = read_tpm(i, &i->tpm, err);
         if (r < 0)
                 return r;
         if (!i->knowledge.store) {

@@ -24,7 +24,7 @@
 #include <reseal/base/file.h>
 #include <reseal/base/span.h>
 #include <reseal/crypto/digest.h>
-#include <reseal/install/record.h>
+#include <reseal/install/install.h>
 
 #define RECORD_MAGIC "RSINSTL1"
 #define BITMAP_MAGIC "RSBITMAP"
@@ -137,7 +137,7 @@ int install_record_load(int dir_fd, InstallRecord *ret, RsError *err) {
                 if (record.images[i].n_windows > INSTALL_WINDOWS_MAX)
                         return 0;
         }
-        if (reader_finish(&r) < 0 || record.step == 0)
+        if (reader_finish(&r) < 0 || record.step == 0 || record.step >= _INSTALL_STEP_MAX)
                 return 0;
         *ret = record;
         return 1;

@@ -193,7 +193,11 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
         return 0;
 }
 
-int install_state(Installer *i, WriterState *ret, RsError *err) {
+bool install_state_known(const Installer *i) {
+        return i->has_seen;
+}
+
+int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err) {
         RsError unknown = RS_ERROR_INIT;
         InstallRecord record = { 0 };
         InstallBooted booted = { 0 };
@@ -203,7 +207,8 @@ int install_state(Installer *i, WriterState *ret, RsError *err) {
         TpmState tpm;
         int r;
 
-        r = tpm_state_read(i->device.tpm, &tpm, err);
+        tpm = i->seen;
+        r = fresh ? read_tpm(i, &tpm, err) : 0;
         if (r < 0)
                 return r;
         r = boot_read(i->device.boot, &boot, err);
@@ -310,7 +315,7 @@ static int mark_active(Installer *i, const BootSlotState *slot, RsError *err) {
         known = install_slot_load(i->device.state_fd, slot->name, &info, err);
         if (known < 0)
                 return known;
-        r = tpm_state_read(i->device.tpm, &tpm, err);
+        r = read_tpm(i, &tpm, err);
         if (r < 0)
                 return r;
         if (known && tpm.floor > info.floor_max)

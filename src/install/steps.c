@@ -199,7 +199,7 @@ static int step_w7_accept(Installer *i, RsError *err) {
                 return r;
         accepted_record(i->release, &i->tpm.record, &next);
         knowledge_for_record(i, accepted_signer(i->release), &next);
-        return tpm_state_commit(i->device.tpm, i->device.gate_auth, &next, err);
+        return commit_tpm(i, &next, err);
 }
 
 /* What the slot holds is known before the boot state names it: W10 needs its N. */
@@ -246,7 +246,7 @@ int floor_pending(Installer *i, RsError *err) {
         r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
         if (r <= 0)
                 return r; /* a slot from the factory: its epoch is the record's */
-        r = tpm_state_read(i->device.tpm, &state, err);
+        r = read_tpm(i, &state, err);
         if (r < 0)
                 return r;
         return !state.record.empty && slot.epoch > state.record.floor_epoch;
@@ -266,7 +266,7 @@ static int step_w11_floor(Installer *i, RsError *err) {
         r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
         if (r <= 0)
                 return r; /* floor_pending has seen it */
-        r = tpm_state_read(i->device.tpm, &state, err);
+        r = read_tpm(i, &state, err);
         if (r < 0)
                 return r;
         r = flag_others_bad(i, err);
@@ -277,7 +277,7 @@ static int step_w11_floor(Installer *i, RsError *err) {
                 return r;
         next = state.record;
         next.floor_epoch = slot.epoch;
-        return tpm_state_commit(i->device.tpm, i->device.gate_auth, &next, err);
+        return commit_tpm(i, &next, err);
 }
 
 static int step_w12_close(Installer *i, RsError *err) {

@@ -354,8 +354,8 @@ static int act_write_frames(Run *run, RsError *err) {
         return 0;
 }
 
-/* What came of a FINISH nobody answered?  1 = installed, primary filled; 0 = not, *ret_accepted: but past W7.  Asked over a
- * connection of its own, and not to be cancelled: this is the answer to a cancel. */
+/* What came of a FINISH nobody answered?  1 = installed, primary filled; 0 = not, *ret_accepted: but past W7.
+ * Asked over a connection of its own, and not to be cancelled: this is the answer to a cancel. */
 static int ask_end(Run *run, bool *ret_accepted, RsError *err) {
         _cleanup_(freep) WriterSlotInfo *slots = calloc(WRITER_SLOTS_MAX, sizeof(*slots));
         WriterState state;
@@ -467,11 +467,20 @@ static void explain(const JobEnv *env, RsError *why) {
         *why = clear;
 }
 
+static bool is_cancelled(const JobEnv *env) {
+        struct pollfd p = { .fd = env->https.cancel_fd, .events = POLLIN };
+
+        return poll(&p, 1, 0) > 0;
+}
+
 static JobEvent event_of(Run *run, int r, const RsError *why) {
         if (r >= 0)
                 return JOB_EVENT_SUCCESS;
         if (why->reason == RS_REASON_CANCELLED)
                 return JOB_EVENT_CANCEL;
+        /* Cancelled, and nobody can tell what came of it (settle): that is the end, and not a cancel. */
+        if (why->reason == RS_REASON_WRITER_GONE && run->progress.state == JOB_STATE_FINISH && is_cancelled(run->env))
+                return JOB_EVENT_FAILURE;
         /* Busy: the connection of a killed predecessor may linger for a moment. */
         if ((why->reason == RS_REASON_WRITER_GONE || why->reason == RS_REASON_BUSY) &&
             run->losses < run->env->writer_retries)
@@ -479,12 +488,6 @@ static JobEvent event_of(Run *run, int r, const RsError *why) {
         if (is_transient_tpm(why->reason) && may_ask_tpm_again(run))
                 return JOB_EVENT_LOST;
         return JOB_EVENT_FAILURE;
-}
-
-static bool is_cancelled(const JobEnv *env) {
-        struct pollfd p = { .fd = env->https.cancel_fd, .events = POLLIN };
-
-        return poll(&p, 1, 0) > 0;
 }
 
 int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *userdata, JobProgress *ret_progress,

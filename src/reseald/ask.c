@@ -172,7 +172,7 @@ static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t wh
         Ask *a = calloc(1, sizeof(*a));
         if (!a)
                 return -ENOMEM;
-        a->task = (Task){ .run = ask_run, .done = ask_done };
+        a->task = (Task){ .run = ask_run, .done = ask_done, .within_usec = manager_patience_usec(m) };
         a->manager = m;
         a->request = sd_bus_message_ref(request);
         a->kind = kind;

@@ -97,6 +97,8 @@ static void on_progress(void *userdata, const JobProgress *p) {
         bool step = p->state != j->logged ||
                     (p->state == JOB_STATE_CONNECT && p->failure.reason != j->logged_reason);
 
+        /* What the writer does at the end (W5 reads a whole image back) is its own watchdog's matter. */
+        worker_expect(j->manager->worker, p->state == JOB_STATE_FINISH ? 0 : j->task.within_usec);
         (void) pthread_mutex_lock(&j->lock);
         j->progress = *p;
         (void) pthread_mutex_unlock(&j->lock);
@@ -283,7 +285,7 @@ static int job_new(Manager *m, const JobRequest *q, Job **ret, RsError *err) {
         j->bundle_fd = j->ticket_fd = -EBADF;
         j->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         j->manager = m;
-        j->task = (Task){ .run = job_task_run, .done = job_task_done };
+        j->task = (Task){ .run = job_task_run, .done = job_task_done, .within_usec = manager_patience_usec(m) };
         if (q->url) {
                 j->url = strdup(q->url);
                 j->source = strndup(q->url, strcspn(q->url, "?"));

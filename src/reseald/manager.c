@@ -47,9 +47,28 @@ static int setup_event(Manager *m, RsError *err) {
                 r = sd_event_add_signal(m->event, NULL, SIGTERM, on_stop, m);
         if (r >= 0)
                 r = sd_event_add_signal(m->event, NULL, SIGINT, on_stop, m);
-        if (r >= 0)
-                r = sd_event_set_watchdog(m->event, true);
         return r < 0 ? rs_fail(err, INTERNAL, "event loop: %s", strerror(-r)) : 0;
+}
+
+/* Fed only while both threads live.  Twice per period, as sd_watchdog_enabled(3) asks. */
+static int on_watchdog(sd_event_source *s, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
+        (void) usec;
+        if (worker_is_alive(m->worker))
+                (void) sd_notify(0, "WATCHDOG=1");
+        else
+                journal_send(JOURNAL_WORKER_HANGS, NULL, "The worker thread hangs: the service will be restarted");
+        (void) sd_event_source_set_time_relative(s, m->watchdog_usec / 2);
+        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int start_watchdog(Manager *m, RsError *err) {
+        int r = sd_watchdog_enabled(false, &m->watchdog_usec);
+
+        if (r > 0)
+                r = sd_event_add_time_relative(m->event, &m->watchdog, CLOCK_BOOTTIME, 0, 0, on_watchdog, m);
+        return r < 0 ? rs_fail(err, INTERNAL, "watchdog: %s", strerror(-r)) : 0;
 }
 
 static bool key_failure(void *userdata, RsError *ret) {
@@ -111,7 +130,8 @@ static void resume(Manager *m) {
 
         /* Slots first: once the job has the worker, callers are told what was known before it. */
         if (record_load_last_id(m->state_dir_fd, &m->last_id, &err) < 0)
-                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .error = &err }, "Job numbers begin anew, ignoring: %s", err.text);
+                journal_send(JOURNAL_JOB_RECORD, &(JournalFields){ .error = &err },
+                             "Job numbers begin anew, ignoring: %s", err.text);
         err = RS_ERROR_INIT;
         int r = record_load(m->state_dir_fd, &record, &err);
         (void) ask_slots(m, NULL);
@@ -129,6 +149,8 @@ int manager_start(Manager *m, RsError *err) {
         int r = open_bus(m, err);
         if (r >= 0)
                 r = worker_new(m->event, &m->worker, err);
+        if (r >= 0)
+                r = start_watchdog(m, err);
         if (r < 0)
                 return r;
         r = sd_bus_request_name(m->bus, RS_BUS_NAME, 0);
@@ -163,6 +185,7 @@ Manager *manager_free(Manager *m) {
         m->stopping = true;
         if (m->job)
                 job_cancel(m->job, false);
+        m->watchdog = sd_event_source_disable_unref(m->watchdog);
         m->worker = worker_free(m->worker); /* waits; its tasks answer what they were asked */
         m->bus = sd_bus_flush_close_unref(m->bus);
         m->event = sd_event_unref(m->event);
@@ -173,6 +196,13 @@ Manager *manager_free(Manager *m) {
         closep(&m->writer_cancel_fd);
         free(m);
         return NULL;
+}
+
+/* On the worker: a server may ask for a pause longer than any operation takes. */
+static void on_pause(void *userdata, uint64_t usec) {
+        const Manager *m = userdata;
+
+        worker_expect(m->worker, usec + manager_patience_usec(m));
 }
 
 JobEnv manager_job_env(const Manager *m, int cancel_fd) {
@@ -189,8 +219,18 @@ JobEnv manager_job_env(const Manager *m, int cancel_fd) {
         };
 
         env.https.cancel_fd = cancel_fd;
+        env.https.on_pause = on_pause;
+        env.https.pause_userdata = (void *) m;
         memcpy(env.device_id, unwrap->spki_sha256, sizeof(env.device_id));
         return env;
+}
+
+/* One blocking operation at its worst: a round of attempts at the source, then writer and TPM. */
+uint64_t manager_patience_usec(const Manager *m) {
+        const HttpsConfig *h = &m->config.https;
+
+        return (h->max_retries + 1) * (h->connect_timeout_usec + h->low_speed_usec + 60 * UINT64_C(1000000)) +
+               600 * UINT64_C(1000000);
 }
 
 bool reason_is_verdict(RsReason reason) {

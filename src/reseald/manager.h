@@ -77,8 +77,10 @@ struct Manager {
         View view;
         RsReason last_reason;        /* how the last job ended; NONE = well or none yet */
         bool stopping;
+        sd_event_source *watchdog;   /* NULL: nobody watches */
+        uint64_t watchdog_usec;
         int ask_cancel_fd;           /* ends inspections, when an installation begins or the daemon stops */
-        int writer_cancel_fd;        /* ends questions to the writer, when a job behind them is cancelled, or at the end */
+        int writer_cancel_fd;        /* ends questions to the writer: a job behind them is cancelled, or the end */
         unsigned n_checks;           /* authorizations being asked for */
         unsigned operator_gid;       /* UINT_MAX: there is no such group */
 };
@@ -89,6 +91,7 @@ Manager *manager_free(Manager *m);
 RS_DEFINE_CLEANUP(Manager, manager_free)
 void manager_stop(Manager *m);                     /* ends the loop; a job stays recorded and resumes */
 JobEnv manager_job_env(const Manager *m, int cancel_fd);
+uint64_t manager_patience_usec(const Manager *m);   /* how long the worker may be silent */
 const char *manager_state(const Manager *m);       /* PSA word */
 /* A failure that the job's bundle deserves, as opposed to one of network or machine. */
 bool reason_is_verdict(RsReason reason);

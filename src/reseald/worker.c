@@ -5,6 +5,10 @@
  * Everything that may block (curl, TPM, the writer's socket) runs here, so that callbacks of the main loop
  * return at once and a status call answers while an installation runs.  There is no other state shared
  * between the two threads than these two lists; what a task produces is handed over with the task itself.
+ *
+ * And one number: until when the thread must have shown a sign of life.  A call that never returns (a TPM
+ * driver, a file system, a loop of ours) does not disturb the main loop, so the main loop alone must not feed
+ * the watchdog: with the time past, nobody does, and the service is started anew.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,10 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include <reseal/base/cleanup.h>
 
 #include "worker.h"
+
+#define NEVER UINT64_MAX
 
 struct Worker {
         pthread_t thread;
@@ -29,6 +36,7 @@ struct Worker {
         int fd;
         sd_event_source *source;
         unsigned load;                  /* main thread only */
+        _Atomic uint64_t until;         /* CLOCK_BOOTTIME; NEVER: nothing is expected of the thread */
 };
 
 static Task *take(Task **list, Task ***end) {
@@ -49,6 +57,25 @@ static void put(Task ***end, Task *t) {
         *end = &t->next;
 }
 
+static uint64_t now_usec(void) {
+        struct timespec t = { 0 };
+
+        (void) clock_gettime(CLOCK_BOOTTIME, &t); /* cannot fail for this clock */
+        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+void worker_expect(Worker *w, uint64_t within_usec) {
+        uint64_t now = now_usec();
+
+        w->until = within_usec && within_usec < NEVER - now ? now + within_usec : NEVER;
+}
+
+bool worker_is_alive(const Worker *w) {
+        uint64_t until = w->until;
+
+        return until == NEVER || now_usec() < until;
+}
+
 static void *thread_main(void *userdata) {
         Worker *w = userdata;
 
@@ -60,7 +87,9 @@ static void *thread_main(void *userdata) {
                         break;
                 Task *t = take(&w->todo, &w->todo_end);
                 (void) pthread_mutex_unlock(&w->lock);
+                worker_expect(w, t->within_usec);
                 t->run(t);
+                w->until = NEVER;
                 (void) pthread_mutex_lock(&w->lock);
                 put(&w->finished_end, t);
                 (void) eventfd_write(w->fd, 1); /* cannot fail before 2^64 tasks */
@@ -94,6 +123,7 @@ int worker_new(sd_event *event, Worker **ret, RsError *err) {
         if (!w)
                 return rs_fail_oom(err);
         w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        w->until = NEVER;
         w->todo_end = &w->todo;
         w->finished_end = &w->finished;
         (void) pthread_mutex_init(&w->lock, NULL);

@@ -177,12 +177,15 @@ static int report(SlotImage *s, bool wait, RsError *err) {
         uint32_t window = 0;
         int r;
 
-        while ((r = prover_next(s->prover, wait, &window, err)) > 0)
+        while ((r = prover_next(s->prover, wait, &window, err)) > 0) {
+                if (s->spec.on_alive)
+                        s->spec.on_alive(s->spec.userdata);
                 if (s->spec.on_window && !was_proven(s, window)) {
                         r = s->spec.on_window(s->spec.userdata, window, err);
                         if (r < 0)
                                 return r;
                 }
+        }
         return r;
 }
 
@@ -430,6 +433,8 @@ int slot_image_finish(SlotImage *s, RsError *err) {
                 if (s->spec.cancelled && atomic_load(s->spec.cancelled))
                         return rs_fail(err, CANCELLED, "cancelled before window %u was read again", w);
                 r = prover_submit(s->prover, w, err);
+                if (r == 0)
+                        r = report(s, false, err);
         }
         if (r == 0 && s->layout.tree != 0)
                 r = finish_meta(s, &tree, err);

@@ -66,7 +66,8 @@ static int read_section(const Offer *o, const BundleSection *section, uint8_t **
 
 static int read_manifest(Offer *o, const TrustAnchors *firmware_root, RsError *err) {
         const uint64_t now = (uint64_t) time(NULL);
-        const PathRules rules = { .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now };
+        const PathRules rules = { .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now,
+                                  .firmware_place = true };
         _cleanup_(freep) uint8_t *cms = NULL, *json = NULL;
         SignerInfo signer;
         size_t size = 0;

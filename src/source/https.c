@@ -185,6 +185,8 @@ static int pause_before_retry(Https *h, unsigned failures, uint64_t at_least_use
                 return rs_fail(err, SLOW, "the next attempt would come after the deadline; the last: %s: %s",
                                rs_reason_name(why->reason), why->text);
 
+        if (h->config.on_pause)
+                h->config.on_pause(h->config.pause_userdata, pause);
         struct pollfd p = { .fd = h->config.cancel_fd, .events = POLLIN };
         int n = poll(&p, 1, (int) (pause / 1000)); /* a negative fd is skipped; EINTR only makes the pause shorter */
         if (n > 0)

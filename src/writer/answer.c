@@ -43,7 +43,7 @@ static int writer_answer_state(Answerer *a, Work *w, RsError *err) {
         WriterState state;
         int r;
 
-        r = install_state(a->installer, &state, err);
+        r = install_state(a->installer, !w->for_later, &state, err);
         if (r < 0)
                 return r;
         writer_encode_state(&w->answer, &state);
@@ -77,6 +77,8 @@ static int read_sealed(int fd, size_t size, uint8_t **ret, RsError *err) {
         struct stat st;
         int seals, r;
 
+        if (fd < 0) /* this process could not keep it: not the peer's doing */
+                return rs_fail_errno(err, -fd, "TABLE: its descriptor");
         seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || (seals & wanted) != wanted)
                 return rs_fail(err, PROTOCOL, "the descriptor is not a sealed memfd");

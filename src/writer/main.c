@@ -38,6 +38,7 @@
 #include "journal.h"
 #include "sandbox.h"
 #include "server.h"
+#include "watchdog.h"
 
 typedef struct Options {
         const char *config_path;
@@ -54,6 +55,7 @@ typedef struct Manager {
         uid_t client_uid;
         sd_event *loop;
         Worker *worker;
+        Watchdog *watchdog;
         Server *server;
 } Manager;
 
@@ -197,12 +199,14 @@ static int start_worker(Manager *m, RsError *err) {
                         .crl_grace_sec = m->config.crl_grace_usec / 1000000,
                 },
         };
+        int r;
 
         memcpy(device.boot_id, m->boot_id.bytes, sizeof(device.boot_id));
         m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (m->wake_fd < 0)
                 return rs_fail_errno(err, errno, "eventfd");
-        return worker_start(&device, m->wake_fd, &m->worker, err);
+        r = worker_start(&device, m->wake_fd, &m->worker, err);
+        return r < 0 ? r : watchdog_new(m->loop, m->worker, &m->watchdog, err);
 }
 
 static int start_server(Manager *m, int client_fd, RsError *err) {
@@ -249,8 +253,6 @@ static int start_loop(Manager *m, RsError *err) {
                 r = sd_event_add_signal(m->loop, NULL, SIGTERM, NULL, NULL);
         if (r >= 0)
                 r = sd_event_add_signal(m->loop, NULL, SIGINT, NULL, NULL);
-        if (r >= 0)
-                r = sd_event_set_watchdog(m->loop, 1);
         return r < 0 ? rs_fail_errno(err, -r, "event loop") : 0;
 }
 
@@ -295,6 +297,7 @@ static int start(Manager *m, const Options *o, RsError *err) {
 static void stop(Manager *m) {
         (void) sd_notify(0, "STOPPING=1");
         (void) server_free(m->server);
+        (void) watchdog_free(m->watchdog);
         (void) worker_stop(m->worker);
         (void) sd_event_unref(m->loop);
         (void) boot_close(m->boot);

@@ -120,6 +120,14 @@ static void send_failure(Client *c, uint32_t sequence, const RsError *error) {
         send_answer(c, WRITER_FAIL, sequence, &e, -EBADF);
 }
 
+/* The answer of a Work, or its failure. */
+static void give_answer(Client *c, const Work *w) {
+        if (w->error.reason == RS_REASON_NONE)
+                send_answer(c, w->type + 1, w->sequence, &w->answer, w->fd);
+        else
+                send_failure(c, w->sequence, &w->error);
+}
+
 /* -- requests --------------------------------------------------------------------------------------------------- */
 
 static int check_permitted(const Client *c, const Message *m, RsError *err) {
@@ -254,6 +262,12 @@ static int on_request(Client *c, const Message *m, RsError *err) {
                 return r;
         if (take_role(c, m) == 0)
                 return 0;
+        if (worker_answer_known(c->server->spec.worker, w)) {
+                if (w->error.reason == RS_REASON_NONE && encoder_finish(&w->answer) < 0)
+                        return rs_fail_oom(err);
+                give_answer(c, w);
+                return 0;
+        }
         c->n_unanswered++;
         if (m->type == WRITER_FRAME)
                 c->n_frames++;
@@ -266,7 +280,11 @@ static int on_request(Client *c, const Message *m, RsError *err) {
                 if (w->holder)
                         worker_cancel(c->server->spec.worker);
         }
-        w->fd = m->type == WRITER_TABLE || m->type == WRITER_EVIDENCE ? fcntl(m->fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
+        if (m->type == WRITER_TABLE || m->type == WRITER_EVIDENCE) {
+                w->fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 3);
+                if (w->fd < 0) /* a failure like any other of the request, for its own reason: see read_sealed */
+                        w->fd = -errno;
+        }
         worker_post(c->server->spec.worker, TAKE_PTR(w));
         return 0;
 }
@@ -331,18 +349,14 @@ static void on_answer(Client *c, Work *w) {
                 c->aborting = false;
         if (s->installer == c->id && (c->phase == WRITER_PHASE_IDLE || c->phase == WRITER_PHASE_DONE))
                 s->installer = 0;
-        if (error.reason == RS_REASON_NONE) {
-                send_answer(c, w->type + 1, w->sequence, &w->answer, w->fd);
-                return;
-        }
         if (error.reason == RS_REASON_PROTOCOL) {
                 (void) violation(c, &error);
                 return;
         }
-        if (!told)
+        if (error.reason != RS_REASON_NONE && !told)
                 journal_say(LOG_ERR, MESSAGE_WRITER_REFUSED, NULL, &error, "%s refused",
                             writer_request_rule(w->type)->name);
-        send_failure(c, w->sequence, &error);
+        give_answer(c, w);
 }
 
 static Client *find_client(const Server *s, uint64_t id) {

@@ -4,9 +4,15 @@
  *
  * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main
  * loop
- * only moves datagrams.  No state is shared but the queues and the cancel flag of the Installer.  Order is what
- * makes a
- * client's disappearance safe: its ABORT is queued behind its last frame and before the next client's OFFER.
+ * only moves datagrams.  Shared are the queues, the answers for later and the sign of life, under the mutex,
+ * and the cancel flag of the Installer.
+ * Order is what makes a client's disappearance safe: its ABORT is queued behind its last frame and before the next
+ * client's OFFER.
+ *
+ * Answers for later: whoever asks for SLOTS or STATE must not wait for a FINISH that reads gigabytes back.  After
+ * each change (a step, a request that changes something) the worker answers both to itself and leaves the bytes under
+ * the mutex; while it is occupied, the main loop gives those away.  A free worker is asked itself: then the answer
+ * also knows what others changed, an operator with the bootloader's tool for example.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -18,6 +24,7 @@
 #include <time.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/ipc/ring.h>
 
 #include "journal.h"
@@ -30,11 +37,17 @@ typedef struct Queue {
         Work *last;
 } Queue;
 
+/* Which requests have an answer for later. */
+static const uint32_t known_types[] = { WRITER_SLOTS, WRITER_STATE };
+
 struct Worker {
         pthread_t thread;
         pthread_mutex_t mutex;
         pthread_cond_t more;
         Queue todo, done;
+        Work *known[ELEMENTSOF(known_types)]; /* NULL: none yet */
+        bool busy;               /* the thread works */
+        uint64_t alive_usec;     /* its last sign of life */
         bool stop;
         int wake_fd;
         Answerer answerer;
@@ -98,6 +111,14 @@ static void give_back(Worker *w, Work *work) {
         }
 }
 
+static void on_alive(void *userdata) {
+        Worker *w = userdata;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        w->alive_usec = clock_boottime_usec();
+        (void) pthread_mutex_unlock(&w->mutex);
+}
+
 /* At most 10 per second: a frame or a step that comes too early is not told, the next one will be. */
 static void on_progress(void *userdata, const WriterProgress *progress) {
         Worker *w = userdata;
@@ -122,12 +143,39 @@ static void on_progress(void *userdata, const WriterProgress *progress) {
         give_back(w, event);
 }
 
+/* On the worker thread; never asks the TPM.  For want of memory the older answer stays. */
+static void publish(Worker *w) {
+        for (size_t i = 0; i < ELEMENTSOF(known_types); i++) {
+                Work *work, *old;
+
+                if (known_types[i] == WRITER_STATE && !install_state_known(w->answerer.installer))
+                        continue;
+                work = work_new(known_types[i], 0, 0);
+                if (!work)
+                        continue;
+                work->for_later = true;
+                writer_answer(&w->answerer, work);
+                (void) pthread_mutex_lock(&w->mutex);
+                old = w->known[i];
+                w->known[i] = work;
+                (void) pthread_mutex_unlock(&w->mutex);
+                (void) work_free(old);
+        }
+}
+
+static bool shows_or_changes_state(uint32_t type) {
+        return type != WRITER_TABLE && type != WRITER_RING && type != WRITER_FRAME;
+}
+
 static void on_step(void *userdata, InstallStep step, bool done) {
         WriterProgress progress = { .step = (uint32_t) step };
         char field[64];
 
-        if (done)
+        on_alive(userdata);
+        if (done) {
+                publish(userdata);
                 return;
+        }
         (void) snprintf(field, sizeof(field), "RESEAL_STEP=%s", install_step_to_string(step));
         journal_say(LOG_INFO, MESSAGE_WRITER_STEP, field, NULL, "step %s", install_step_to_string(step));
         if (step != INSTALL_W0_GATE && step != INSTALL_W4_FRAMES)
@@ -143,24 +191,35 @@ static void converge(Worker *w) {
                             "ignoring that an earlier installation cannot be brought to its end now");
 }
 
+/* The next one to do; NULL: stop. */
+static Work *take_todo(Worker *w) {
+        Work *work;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        w->busy = false;
+        while (!w->todo.first && !w->stop)
+                (void) pthread_cond_wait(&w->more, &w->mutex);
+        work = w->stop ? NULL : pop(&w->todo);
+        w->busy = work != NULL;
+        w->alive_usec = clock_boottime_usec();
+        (void) pthread_mutex_unlock(&w->mutex);
+        return work;
+}
+
 static void *run(void *userdata) {
         Worker *w = userdata;
+        Work *work;
 
         converge(w);
-        for (;;) {
-                Work *work;
-
-                (void) pthread_mutex_lock(&w->mutex);
-                while (!w->todo.first && !w->stop)
-                        (void) pthread_cond_wait(&w->more, &w->mutex);
-                work = w->stop ? NULL : pop(&w->todo);
-                (void) pthread_mutex_unlock(&w->mutex);
-                if (!work)
-                        return NULL;
+        publish(w);
+        while ((work = take_todo(w))) {
                 w->client = work->client;
                 writer_answer(&w->answerer, work);
+                if (shows_or_changes_state(work->type))
+                        publish(w);
                 give_back(w, work);
         }
+        return NULL;
 }
 
 static int start_thread(Worker *w, RsError *err) {
@@ -185,8 +244,11 @@ int worker_start(const InstallDevice *device, int wake_fd, Worker **ret, RsError
                 return rs_fail_oom(err);
         own.on_step = on_step;
         own.on_progress = on_progress;
+        own.on_alive = on_alive;
         own.userdata = w;
         w->wake_fd = wake_fd;
+        w->busy = true; /* until it has converged */
+        w->alive_usec = clock_boottime_usec();
         (void) pthread_mutex_init(&w->mutex, NULL);
         (void) pthread_cond_init(&w->more, NULL);
         r = install_new(&own, &w->answerer.installer, err);
@@ -214,6 +276,8 @@ Worker *worker_stop(Worker *w) {
         (void) pthread_join(w->thread, NULL);
         while ((work = pop(&w->todo)) || (work = pop(&w->done)))
                 (void) work_free(work);
+        for (size_t i = 0; i < ELEMENTSOF(known_types); i++)
+                (void) work_free(w->known[i]);
         (void) install_free(w->answerer.installer);
         (void) ring_free(w->answerer.ring);
         (void) pthread_cond_destroy(&w->more);
@@ -240,4 +304,30 @@ Work *worker_take(Worker *w) {
 
 void worker_cancel(Worker *w) {
         install_cancel(w->answerer.installer);
+}
+
+bool worker_answer_known(Worker *w, Work *work) {
+        bool given = false;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        for (size_t i = 0; i < ELEMENTSOF(known_types); i++) {
+                const Work *known = w->known[i];
+
+                if (known_types[i] != work->type || !known || !(w->busy || w->todo.first))
+                        continue;
+                work->error = known->error;
+                encoder_bytes(&work->answer, known->answer.data, known->answer.size);
+                given = true;
+        }
+        (void) pthread_mutex_unlock(&w->mutex);
+        return given;
+}
+
+bool worker_is_alive(Worker *w, uint64_t silent_usec) {
+        bool alive;
+
+        (void) pthread_mutex_lock(&w->mutex);
+        alive = !(w->busy || w->todo.first) || clock_boottime_usec() - w->alive_usec < silent_usec;
+        (void) pthread_mutex_unlock(&w->mutex);
+        return alive;
 }

@@ -8,7 +8,8 @@
  * Owns:     a Worker owns its thread, its Installer and the ring; a Work belongs to whoever holds it
  * Units:    none
  * Errors:   an answer's failure is in the Work
- * Context:  worker_post, worker_take, worker_cancel on the main thread; the answers on the worker thread
+ * Context:  worker_post, worker_take, worker_cancel, worker_answer_known on the main thread; the answers on the
+ *           worker thread
  * Programs: reseal-writer
  */
 #include <stdbool.h>
@@ -29,13 +30,14 @@ typedef struct Work {
         /* request */
         uint8_t *bytes;          /* OFFER: the signed manifest, owned */
         size_t size;
-        int fd;                  /* TABLE, EVIDENCE: as received; RING: of the answer; owned */
+        int fd;                  /* TABLE, EVIDENCE: as received, or why there is none (-EMFILE); RING: of the answer; owned */
         WriterEvidence evidence;
         uint32_t image;
         WriterFrame frame;
         WriterMark mark;
         char name[WRITER_NAME_SIZE + 1];
         bool holder;             /* ABORT: of the connection that holds the installer role */
+        bool for_later;          /* SLOTS, STATE: nobody asked yet, see worker_answer_known */
         /* answer */
         RsError error;           /* reason NONE: succeeded */
         Encoder answer;
@@ -56,6 +58,13 @@ RS_DEFINE_CLEANUP(Worker, worker_stop)
 void worker_post(Worker *w, Work *work /* taken */);
 Work *worker_take(Worker *w);    /* next finished one, NULL when there is none */
 void worker_cancel(Worker *w);   /* see install_cancel */
+/*
+ * SLOTS and STATE while the worker is occupied: fills error and answer from the copy that it published after the last
+ * change, and never waits.  false: the worker is free, or has nothing published yet; then post it.
+ */
+bool worker_answer_known(Worker *w, Work *work);
+/* It waits for work, or has got on within the last silent_usec.  Main thread. */
+bool worker_is_alive(Worker *w, uint64_t silent_usec);
 
 /* answer.c: fills error and answer of the work. */
 typedef struct Answerer {

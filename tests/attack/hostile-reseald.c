@@ -26,7 +26,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -621,12 +620,8 @@ static void on_progress(void *userdata, const WriterProgress *p) {
 static void an_honest_client_installs_and_finishing_twice_ends_the_writer(void **state) {
         RsError err = RS_ERROR_INIT;
         WriterClient *c = NULL;
-        WriterOffer o;
-        WriterRange ranges[16];
         WriterState s;
-        uint32_t next, n;
         char primary[33];
-        Ring *r;
         Victim v;
         pid_t pid;
         int fd;
@@ -639,25 +634,7 @@ static void an_honest_client_installs_and_finishing_twice_ends_the_writer(void *
         assert_string_equal(writer_client_line(c), TEST_LINE);
         assert_int_equal(writer_call_state(c, &s, &err), 0);
         assert_string_equal(s.running, "A");
-        if (writer_call_offer(c, encoder_view(&release.cms), &o, &err) < 0)
-                fail_msg("%s", err.text);
-        for (uint32_t i = 0; i < 2; i++)
-                assert_int_equal(writer_call_table(c, i, encoder_view(&release.images[i].encoded), &next,
-                                                   ranges, &n, &err),
-                                 0);
-        assert_int_equal(writer_call_ring(c, &r, &err), 0);
-        for (uint32_t i = 0; i < 2; i++)
-                for (uint32_t f = 0; f < release.images[i].table->n_frames; f++) {
-                        uint32_t size, slot = WRITER_NO_RING_SLOT;
-                        const uint8_t *data;
-
-                        if (test_frame(&release, i, f, &data, &size)) {
-                                assert_int_equal(writer_take_slot(c, &slot, &err), 0);
-                                memcpy(ring_slot(r, slot), data, size);
-                        }
-                        if (writer_send_frame(c, i, f, slot, size, &err) < 0)
-                                fail_msg("%s", err.text);
-                }
+        test_client_send(c, &release);
         if (writer_call_finish(c, primary, &err) < 0)
                 fail_msg("%s (%s)", err.text, err.origin);
         assert_string_equal(primary, "B");
@@ -674,80 +651,6 @@ static void an_honest_client_installs_and_finishing_twice_ends_the_writer(void *
 
         bring(&v, WRITER_PHASE_IDLE, NULL); /* the next writer starts as if nothing had been */
         assert_int_equal(finish(&v, NULL), 0);
-}
-
-/* As systemd starts it: the listening socket is descriptor 3, LISTEN_PID is the process. */
-static pid_t start_by_socket(const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        const char *build = getenv("BUILD_ROOT");
-        char program[512], text[32];
-        pid_t pid;
-        int fd;
-
-        (void) snprintf(program, sizeof(program), "%s/src/writer/reseal-writer", build);
-        assert_true(strlen(path) < sizeof(address.sun_path));
-        memcpy(address.sun_path, path, strlen(path) + 1);
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        assert_int_equal(bind(fd, (const struct sockaddr *) &address, sizeof(address)), 0);
-        assert_int_equal(listen(fd, 4), 0);
-        pid = fork();
-        if (pid == 0) {
-                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-                /* LeakSanitizer wants to trace its parent, which the sandbox of the program forbids. */
-                (void) setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-                if (dup2(fd, 3) < 0 || (fd == 3 && fcntl(3, F_SETFD, 0) < 0))
-                        _exit(126);
-                if (!getenv("RESEAL_TEST_VERBOSE"))
-                        (void) dup2(open("/dev/null", O_WRONLY), 2);
-                (void) snprintf(text, sizeof(text), "%d", (int) getpid());
-                (void) setenv("LISTEN_PID", text, 1);
-                (void) setenv("LISTEN_FDS", "1", 1);
-                execl(program, program, "--config", device.config, (char *) NULL);
-                _exit(127);
-        }
-        assert_true(pid > 0);
-        closep(&fd);
-        return pid;
-}
-
-static void one_of_several_clients_installs_and_an_idle_writer_ends(void **state) {
-        WriterClient *one = NULL, *two = NULL;
-        RsError err = RS_ERROR_INIT;
-        WriterSlotInfo slots[8];
-        WriterRange ranges[4];
-        char path[128], name[33];
-        WriterOffer o;
-        uint32_t next, n;
-        pid_t pid;
-
-        (void) state;
-        (void) snprintf(path, sizeof(path), "%s/socket", device.dir);
-        pid = start_by_socket(path);
-        if (writer_client_connect(path, &one, &err) < 0 || writer_client_connect(path, &two, &err) < 0)
-                fail_msg("%s", err.text);
-        assert_int_equal(writer_call_offer(one, encoder_view(&release.cms), &o, &err), 0);
-        assert_true(writer_call_offer(two, encoder_view(&release.cms), &o, &err) < 0);
-        assert_int_equal(err.reason, RS_REASON_BUSY);
-        err = RS_ERROR_INIT;
-        assert_true(writer_call_mark(two, WRITER_MARK_GOOD, "", name, &err) < 0);
-        assert_int_equal(err.reason, RS_REASON_BUSY);
-        err = RS_ERROR_INIT;
-        assert_int_equal(writer_call_slots(two, slots, 8, &n, &err), 0);
-        assert_int_equal(n, 4);
-        assert_int_equal(writer_call_abort(two, &err), 0); /* ends nothing: the installation is another's */
-        assert_int_equal(writer_call_table(one, 0, encoder_view(&release.images[0].encoded), &next, ranges, &n, &err),
-                         0);
-        assert_int_equal(writer_call_abort(one, &err), 0);
-        assert_int_equal(writer_call_offer(two, encoder_view(&release.cms), &o, &err), 0);
-        two = writer_client_free(two); /* gone in the middle: the role is free again */
-        assert_int_equal(writer_call_offer(one, encoder_view(&release.cms), &o, &err), 0);
-        assert_int_equal(writer_call_abort(one, &err), 0);
-        assert_int_equal(writer_call_mark(one, WRITER_MARK_GOOD, "A", name, &err), 0);
-        assert_string_equal(name, "A");
-        one = writer_client_free(one);
-        assert_int_equal(end_of(pid), 0); /* idle-exit=1 */
-        assert_device_unharmed();
-        (void) unlink(path);
 }
 
 static void a_writer_without_its_files_says_what_is_missing(void **state) {
@@ -787,7 +690,6 @@ int main(void) {
                 cmocka_unit_test(a_client_that_goes_away_leaves_the_target_not_bootable),
                 cmocka_unit_test(a_ring_that_changes_after_submit_never_gets_a_byte_onto_the_slot),
                 cmocka_unit_test(the_wrong_version_is_told_so),
-                cmocka_unit_test(one_of_several_clients_installs_and_an_idle_writer_ends),
                 cmocka_unit_test(a_writer_without_its_files_says_what_is_missing),
                 cmocka_unit_test(an_honest_client_installs_and_finishing_twice_ends_the_writer),
         };

@@ -18,6 +18,15 @@ rig_publish "$RIG/r.rsb"
 url=$(rig_url r.rsb)
 raw=swtpm:path=/run/rig-tpm/sock
 
+# The same release again and again: it is written only when the bootloader does not try it next anyway.
+forget() {
+        grub-editenv "$RIG/boot/grubenv" set ORDER="A B" A_OK=1 A_TRY=0 B_OK=0 B_TRY=0
+}
+again() {
+        forget
+        "$@"
+}
+
 tpm2() { # TOOL ARGS...: as another program on the device that knows nothing of our lock
         in_device env TPM2TOOLS_TCTI="$raw" TSS2_LOG=all+NONE "tpm2_$1" "${@:2}"
 }
@@ -60,7 +69,7 @@ whole_after() { # NAME
 # --- bare TPM, both services, others in between ---------------------------------------------------------------------
 for conf in reseal writer; do sed -i 's,^lock = ,lock-timeout = 2\n&,' "$RIG/root/etc/reseal/$conf.conf"; done
 restart_with "$raw" no
-installs both_services_share_a_bare_tpm "$url"
+again installs both_services_share_a_bare_tpm "$url"
 check nothing_is_left_in_it test -z "$(tpm2 getcap handles-transient)$(tpm2 getcap handles-loaded-session)"
 
 hold_lock() { # SECONDS TIMES: another service that keeps to the lock, in steps
@@ -79,14 +88,14 @@ let_go() { # in the device's PID namespace there is no other
         wait $holder 2>/dev/null || true
 }
 hold_lock 0.3 200
-installs others_that_hold_the_lock_for_a_moment_only_slow_it_down "$url"
+again installs others_that_hold_the_lock_for_a_moment_only_slow_it_down "$url"
 let_go
 patience 5
 hold_lock 60 1
-refuses a_lock_held_too_long_is_refused_as TpmBusy "$url"
+again refuses a_lock_held_too_long_is_refused_as TpmBusy "$url"
 let_go
 patience 600
-installs and_once_it_is_free_it_goes_on "$url"
+again installs and_once_it_is_free_it_goes_on "$url"
 
 # --- what others leave in it ----------------------------------------------------------------------------------------
 litter() {
@@ -98,7 +107,7 @@ litter() {
         tpm2 getcap handles-transient
 }
 check others_fill_every_slot_for_objects test "$(litter | wc -l)" -ge 3
-installs what_others_left_is_flushed "$url"
+again installs what_others_left_is_flushed "$url"
 
 # --- dictionary attack lockout: our keys are noDA, so somebody else's wrong passwords must not stop an update ----------
 is_locked() {
@@ -115,19 +124,19 @@ lock_out() {
         is_locked
 }
 check wrong_passwords_lock_the_tpm lock_out
-installs a_locked_tpm_does_not_stop_us "$url"
+again installs a_locked_tpm_does_not_stop_us "$url"
 check the_lock_is_still_on is_locked
 is_complete
 
 # --- gone ------------------------------------------------------------------------------------------------------------
 patience 3
 in_device systemctl stop rig-tpm.service
-refuses a_tpm_that_is_gone_is_refused_as TpmGone "$url"
+again refuses a_tpm_that_is_gone_is_refused_as TpmGone "$url"
 whole_after a_missing_tpm
 check jobs_are_listed_without_a_tpm in_device resealctl jobs
 patience 600
 in_device systemctl start rig-tpm.service
-installs when_it_is_back_it_goes_on "$url"
+again installs when_it_is_back_it_goes_on "$url"
 is_complete
 
 pace() { # RATE: how fast the source is; nothing: as fast as it can
@@ -161,6 +170,7 @@ begin_slowly() { # a new release, so that nothing of the last one can be kept; s
         rig_publish "$RIG/m$release.rsb"
         url=$(rig_url "m$release.rsb")
         pace 250k
+        forget
         rig_install "$url" >"$RIG/middle.out" 2>&1 &
         middle=$!
         wait_for 30 is_writing || { cat "$RIG/middle.out"; rig_die "it never began to write"; }
@@ -189,6 +199,7 @@ is_complete
 
 # --- hung: a chip's driver ends that with an error, an emulator's socket never does; nobody else may hang with it -----------
 in_device systemctl kill -s STOP rig-tpm.service
+forget
 job=$(in_device resealctl install --no-wait "$url")
 sleep 1
 t0=$(now_ms)
@@ -215,12 +226,12 @@ behind=/usr/lib/rig-fault.so:$raw
 patience 5
 in_reseald() { # NAME REASON RULES
         restart_with "$behind" no "$3"
-        refuses "in_reseald_$1_is_refused_as" "$2" "$url"
+        again refuses "in_reseald_$1_is_refused_as" "$2" "$url"
         whole_after "$1_in_reseald"
 }
 in_writer() {
         restart_with "$behind" no '' "$3"
-        refuses "in_the_writer_$1_is_refused_as" "$2" "$url"
+        again refuses "in_the_writer_$1_is_refused_as" "$2" "$url"
         whole_after "$1_in_the_writer"
 }
 in_reseald a_lockout TpmLocked 'Sign:1-99:rc=0x921'
@@ -237,12 +248,13 @@ in_writer a_key_that_cannot_be_sealed TpmFull 'Create:1-99:rc=0x902'
 patience 600
 before=$(accept_counter)
 restart_with "$behind" no '' 'NV_Increment:1:lose,NV_Write:1:lose'
-installs a_lost_answer_while_the_record_is_written_is_survived "$url"
+again installs a_lost_answer_while_the_record_is_written_is_survived "$url"
 check the_counter_rose_at_most_once test $((0x$(accept_counter) - 0x$before)) -le 1
 restart_with "$behind" no '' 'NV_Increment:1:drop,Create:1:lose'
+forget
 rig_install "$url" >/dev/null 2>&1 || true
 restart_with "$raw" no
-installs after_all_that_a_well_tpm_is_all_it_takes "$url"
+again installs after_all_that_a_well_tpm_is_all_it_takes "$url"
 check grub_reads_the_image slot_holds B "$RIG/image"
 is_complete
 
@@ -268,23 +280,23 @@ in_device systemctl start rig-abrmd.service
 before=$(in_device stat -c %Y.%Z /run/reseal/tpm.lock)
 begin_shared
 raw=tabrmd:bus_type=system
-installs both_services_share_a_resource_manager "$url"
+again installs both_services_share_a_resource_manager "$url"
 check nobody_took_the_lock_file test "$before" = "$(in_device stat -c %Y.%Z /run/reseal/tpm.lock)"
 check a_third_program_is_served_meanwhile tpm2 getrandom --hex 8
 is_complete
 begin_shared 'Load:1-99:rc=0x902'
-refuses behind_the_manager_no_room_is_refused_as TpmFull "$url"
+again refuses behind_the_manager_no_room_is_refused_as TpmFull "$url"
 begin_shared 'ECDH_ZGen:1-99:rc=0xb0902'
-refuses the_managers_own_want_of_room_is_refused_as TpmFull "$url"
+again refuses the_managers_own_want_of_room_is_refused_as TpmFull "$url"
 whole_after a_full_resource_manager
 begin_shared
 in_device systemctl kill -s KILL rig-abrmd.service
 sleep 1
-installs a_resource_manager_that_restarted_between_two_jobs_is_found_again "$url"
+again installs a_resource_manager_that_restarted_between_two_jobs_is_found_again "$url"
 is_complete
 in_device systemctl stop rig-abrmd.service
 patience 3
-refuses a_resource_manager_that_is_gone_is_refused_as TpmGone "$url"
+again refuses a_resource_manager_that_is_gone_is_refused_as TpmGone "$url"
 whole_after a_missing_resource_manager
 patience 600
 in_device systemctl start rig-abrmd.service

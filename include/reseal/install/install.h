@@ -75,6 +75,8 @@ typedef struct InstallDevice {
         void (*on_step)(void *userdata, InstallStep step, bool done);
         /* After each frame; done_bytes includes what a resumed record has proven.  May be NULL. */
         void (*on_progress)(void *userdata, const WriterProgress *progress);
+        /* Now and then while a step takes long: a sign of life for a watchdog.  May be NULL. */
+        void (*on_alive)(void *userdata);
         void *userdata;
 } InstallDevice;
 
@@ -120,7 +122,9 @@ typedef struct InstallBooted {
 int install_booted_parse(Span text, InstallBooted *ret, RsError *err);
 
 int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err);
-int install_state(Installer *i, WriterState *ret, RsError *err);
+/* fresh = false: of the TPM, what this Installer read or wrote last; the TPM is not asked. */
+bool install_state_known(const Installer *i); /* fresh may be false */
+int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err);
 /* slot_name: a boot name or the name of a slot of it; empty = running. */
 int install_mark(Installer *i, WriterMark what, const char *slot_name, char ret_name[WRITER_NAME_SIZE + 1],
                  RsError *err);

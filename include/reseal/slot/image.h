@@ -40,6 +40,7 @@ typedef struct SlotImageSpec {
          * Windows of `proven` are not told again.
          */
         int (*on_window)(void *userdata, uint32_t window, RsError *err);
+        void (*on_alive)(void *userdata);  /* by the worker, for each window read back; may be NULL */
         void *userdata;
         const atomic_bool *cancelled;  /* ends the re-reading of resumed windows; may be NULL; borrowed */
 } SlotImageSpec;

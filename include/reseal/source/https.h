@@ -50,6 +50,9 @@ typedef struct HttpsConfig {
         uint64_t retry_usec;                   /* first pause, doubled each time and jittered */
         unsigned max_retries;                  /* without progress in between */
         int cancel_fd;                         /* eventfd or -EBADF; borrowed */
+        /* Told before a pause, as long as a server may ask for: for whoever watches this thread.  May be NULL. */
+        void (*on_pause)(void *pause_userdata, uint64_t usec);
+        void *pause_userdata;
 } HttpsConfig;
 
 #define HTTPS_CONFIG_DEFAULT                                                       \

@@ -620,6 +620,47 @@ static void images_that_an_earlier_run_finished_are_not_sent_again(void **state)
         assert_string_equal(boot_state(w).primary, "B");
 }
 
+/* Offered twice, or the answer was lost: nothing is asked for and nothing written; only marking bad changes that. */
+static void a_release_that_is_installed_is_not_written_again(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        uint8_t before[32], after[32];
+        char primary[WRITER_NAME_SIZE + 1];
+        WriterRange ranges[4];
+        WriterOffer offer;
+        uint32_t next, n;
+
+        install(w, &w->one);
+        test_sha256_of_file(w->d.slot_path[1], before);
+        memset(w->steps, 0, sizeof(w->steps));
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_true(!offer.images[0].wanted && !offer.images[1].wanted);
+        assert_true(install_tabled(w->e.installer));
+        assert_true(install_table(w->e.installer, 0, encoder_view(&w->one.images[0].encoded), &next, ranges, &n, &err) <
+                    0);
+        assert_int_equal(err.reason, RS_REASON_PROTOCOL);
+        err = RS_ERROR_INIT;
+        assert_true(send_frame(w, &w->one, 0, 0, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_PROTOCOL);
+        assert_int_equal(install_finish(w->e.installer, primary, &err), 0);
+        assert_string_equal(primary, "B");
+        for (int step = INSTALL_W1_RECORD; step < _INSTALL_STEP_MAX; step++)
+                assert_int_equal(w->steps[step], 0);
+        assert_false(boot_state(w).slots[1].good);
+        /* a good slot stays good */
+        assert_int_equal(boot_set_good(w->e.boot, "B", &err), 0);
+        install(w, &w->one);
+        assert_true(boot_state(w).slots[1].good);
+        test_sha256_of_file(w->d.slot_path[1], after);
+        assert_memory_equal(after, before, 32);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_BAD, "B", primary, &err), 0);
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
+        assert_true(offer.images[0].wanted && offer.images[1].wanted);
+        install(w, &w->one);
+        assert_int_equal(w->steps[INSTALL_W1_RECORD], 1);
+        assert_true(test_slot_b_holds(&w->d, &w->one));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_release_lands_is_tried_and_marked_good, setup, teardown),
@@ -657,6 +698,7 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(images_that_an_earlier_run_finished_are_not_sent_again, setup,
                                                 teardown),
+                cmocka_unit_test_setup_teardown(a_release_that_is_installed_is_not_written_again, setup, teardown),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));

@@ -16,7 +16,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
-#include <reseal/install/record.h>
+#include <reseal/install/install.h>
 
 typedef struct Directory {
         char path[64];
@@ -91,6 +91,19 @@ static void a_record_with_any_byte_changed_or_cut_reads_as_absent(void **state) 
         }
 }
 
+static void a_record_of_a_step_that_does_not_exist_reads_as_absent(void **state) {
+        Directory *d = *state;
+        RsError err = RS_ERROR_INIT;
+        InstallRecord got;
+
+        d->record.step = INSTALL_W12_CLOSE;
+        assert_int_equal(install_record_save(d->fd, &d->record, &err), 0);
+        assert_int_equal(install_record_load(d->fd, &got, &err), 1);
+        d->record.step = _INSTALL_STEP_MAX;
+        assert_int_equal(install_record_save(d->fd, &d->record, &err), 0);
+        assert_int_equal(install_record_load(d->fd, &got, &err), 0);
+}
+
 static void windows_are_set_one_by_one(void **state) {
         Directory *d = *state;
         uint8_t bits[INSTALL_WINDOWS_MAX / 8];
@@ -158,6 +171,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_record_comes_back_as_it_was, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_record_with_any_byte_changed_or_cut_reads_as_absent, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(a_record_of_a_step_that_does_not_exist_reads_as_absent, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(windows_are_set_one_by_one, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_bitmap_of_another_installation_is_not_believed, setup,

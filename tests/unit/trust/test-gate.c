@@ -72,8 +72,7 @@ static void world_init(World *w) {
         w->record.empty = true;
         w->input = (GateInput){
                 .firmware_root = anchors,
-                .time_low = (uint64_t) time(NULL),
-                .time_high = (uint64_t) time(NULL),
+                .time = { .low = (uint64_t) time(NULL), .high = (uint64_t) time(NULL), .proven = true },
                 .line = "gateway",
                 .compatible = "board-b",
                 .slots = w->slots,
@@ -159,9 +158,11 @@ static void newer(World *w) { accepted_before(w); w->manifest->release = 8; }
 static void newer_epoch_below(World *w) { accepted_before(w); w->manifest->release = 8; w->manifest->epoch = 1; }
 static void newer_epoch_above(World *w) { accepted_before(w); w->manifest->release = 8; w->manifest->epoch = 3; }
 static void epoch_below_floor(World *w) { newer(w); w->record.epoch = 2; w->record.floor_epoch = 3; }
+static void epoch_below_the_factorys_floor(World *w) { w->record.floor_epoch = w->manifest->epoch + 1; }
+static void epoch_at_the_factorys_floor(World *w) { w->record.floor_epoch = w->manifest->epoch; }
 static void no_record(World *w) { w->input.record = NULL; }
 static void clock_unknown(World *w) {
-        w->signer = "bad/signer-expired"; w->input.time_low = 0; w->input.time_high = UINT64_MAX;
+        w->signer = "bad/signer-expired"; w->input.time = (TimeInterval){ .high = UINT64_MAX };
 }
 
 static void each_release_gets_its_verdict(void **state) {
@@ -197,6 +198,8 @@ static void each_release_gets_its_verdict(void **state) {
                 CASE(newer_epoch_below, ROLLBACK),
                 CASE(newer_epoch_above, NONE),
                 CASE(epoch_below_floor, ROLLBACK),
+                CASE(epoch_below_the_factorys_floor, ROLLBACK),
+                CASE(epoch_at_the_factorys_floor, NONE),
                 CASE(no_record, TPM_STATE),
                 CASE(clock_unknown, NONE),
 #undef CASE

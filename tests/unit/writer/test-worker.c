@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -142,12 +143,75 @@ static void a_device_that_cannot_converge_answers_all_the_same(void **state) {
         assert_string_equal(ask_state(w).running, "");
 }
 
+/* The TPM hangs in the middle of a request: who asks for the state does not wait for it. */
+static void slots_and_state_are_answered_while_the_worker_hangs(void **state) {
+        static const uint32_t types[] = { WRITER_SLOTS, WRITER_STATE };
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        WriterState s;
+
+        start(w);
+        assert_int_equal(ask_state(w).step, 0);
+        assert_int_equal(kill(w->d.tpm.swtpm.pid, SIGSTOP), 0);
+        post(w, WRITER_STATE);
+        for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+                _cleanup_(work_freep) Work *known = work_new(types[i], 1, 1);
+
+                assert_true(worker_answer_known(w->worker, known));
+                assert_int_equal(known->error.reason, RS_REASON_NONE);
+                if (types[i] == WRITER_STATE) {
+                        assert_int_equal(writer_decode_state(encoder_view(&known->answer), &s, &err), 0);
+                        assert_string_equal(s.running, "A");
+                }
+        }
+        assert_null(worker_take(w->worker)); /* it hangs, still */
+        while (worker_is_alive(w->worker, 10000))
+                (void) usleep(1000);
+        assert_int_equal(kill(w->d.tpm.swtpm.pid, SIGCONT), 0);
+        (void) work_free(wait_answer(w));
+        while (!worker_is_alive(w->worker, 0)) /* free: silence is no sign of death then */
+                (void) usleep(1000);
+}
+
+/* What others changed is seen: a free worker reads anew. */
+static void a_free_worker_is_asked_itself(void **state) {
+        _cleanup_(work_freep) Work *known = work_new(WRITER_STATE, 1, 1);
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+
+        start(w);
+        assert_string_equal(ask_state(w).primary, "A");
+        assert_int_equal(boot_set_try(w->e.boot, "B", &err), 0);
+        assert_string_equal(ask_state(w).primary, "B");
+        while (worker_answer_known(w->worker, known)) /* until the thread has noticed that it is done */
+                encoder_done(&known->answer);
+}
+
+/* Want of descriptors is this process's trouble: Io, and not a broken protocol, for which the program would end. */
+static void a_table_whose_descriptor_could_not_be_kept_fails_for_that_reason(void **state) {
+        _cleanup_(work_freep) Work *answer = NULL;
+        World *w = *state;
+        Work *table = work_new(WRITER_TABLE, 1, 1);
+
+        start(w);
+        table->fd = -EMFILE;
+        table->size = 100;
+        worker_post(w->worker, table);
+        answer = wait_answer(w);
+        assert_int_equal(answer->error.reason, RS_REASON_IO);
+        assert_int_equal(answer->error.errnum, EMFILE);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_start_alone_closes_a_record_that_is_behind_w8, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_start_keeps_a_record_that_can_be_resumed, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_start_alone_raises_the_floor, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_device_that_cannot_converge_answers_all_the_same, setup, teardown),
+                cmocka_unit_test_setup_teardown(slots_and_state_are_answered_while_the_worker_hangs, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_free_worker_is_asked_itself, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_table_whose_descriptor_could_not_be_kept_fails_for_that_reason, setup,
+                                                teardown),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
