@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * commands - the five verbs of reseal-bundle and what they share.
+ * commands - the six verbs of reseal-bundle and what they share.
  *
  * Spec:     docs/man/reseal-bundle.1
  * Trust:    arguments come from the operator, files from anywhere
@@ -20,6 +20,7 @@
 
 int command_build(int argc, char **argv, RsError *err);
 int command_sign(int argc, char **argv, RsError *err);
+int command_attach(int argc, char **argv, RsError *err);
 int command_info(int argc, char **argv, RsError *err);
 int command_verify(int argc, char **argv, RsError *err);
 int command_extract(int argc, char **argv, RsError *err);
