@@ -217,7 +217,8 @@ static void verdict_does_not_depend_on_where_a_release_comes_from(void **state) 
                                         expected = FRESHNESS_INTERMEDIATE;
                                         refused = !p.allow_intermediate;
                                 } else {
-                                        expected = held == FRESH && release == 42 ? FRESHNESS_PROVEN_LATEST : FRESHNESS_NOT_PROVEN;
+                                        expected = held == FRESH && release == 42 ? FRESHNESS_PROVEN_LATEST
+                                                                                  : FRESHNESS_NOT_PROVEN;
                                         refused = p.require && expected == FRESHNESS_NOT_PROVEN;
                                 }
                                 assert_int_equal(r < 0, refused);
