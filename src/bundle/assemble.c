@@ -199,3 +199,28 @@ int assemble_resigned(int fd, int from, const BundleHeader *old, Span manifest, 
                 r = copy_bytes(fd, at, from, rest, old->file_size - rest, err);
         return r;
 }
+
+int assemble_attached(int fd, int from, const BundleHeader *old, Span links, Span crls, RsError *err) {
+        const BundleSection manifest = old->manifest;
+        uint64_t rest = manifest.offset + manifest.length + old->links.length + old->crls.length, at;
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        BundleHeader h = *old;
+        int r;
+
+        h.links.length = links.size;
+        h.crls.length = crls.size;
+        r = bundle_header_encode(&h, &e, err);
+        if (r < 0)
+                return r;
+        at = h.manifest.offset + h.manifest.length;
+        r = file_pwrite_all(fd, e.data, e.size, 0, err);
+        if (r == 0)
+                r = copy_bytes(fd, h.manifest.offset, from, manifest.offset, manifest.length, err);
+        if (r == 0)
+                r = file_pwrite_all(fd, links.data, links.size, at, err);
+        if (r == 0)
+                r = file_pwrite_all(fd, crls.data, crls.size, at + links.size, err);
+        if (r == 0)
+                r = copy_bytes(fd, at + links.size + crls.size, from, rest, old->file_size - rest, err);
+        return r;
+}

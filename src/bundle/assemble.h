@@ -32,3 +32,5 @@ int assemble_bundle(int fd, const BundleParts *parts, Progress *progress, RsErro
 
 /* The bundle in `from` with another MANIFEST section; all other bytes stay. */
 int assemble_resigned(int fd, int from, const BundleHeader *old, Span manifest, RsError *err);
+/* The same with other LINKS and CRLS sections; empty: none. */
+int assemble_attached(int fd, int from, const BundleHeader *old, Span links, Span crls, RsError *err);

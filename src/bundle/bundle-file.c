@@ -13,12 +13,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/crypto/aead.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/hashtree.h>
 #include <reseal/crypto/ossl-cleanup.h>
+
+#include <reseal/pki/firmware.h>
 
 #include "bundle-file.h"
 
@@ -27,6 +31,8 @@ BundleFile *bundle_file_free(BundleFile *f) {
                 closep(&f->fd);
                 free(f->section);
                 free(f->json);
+                free(f->links);
+                free(f->crls);
                 f->manifest = manifest_free(f->manifest);
                 f->content_key = secret_free(f->content_key);
                 free(f);
@@ -139,6 +145,10 @@ int bundle_file_open_fd(int fd, BundleFile **ret, RsError *err) {
         if (r < 0)
                 return r;
         r = check_agreement(f, err);
+        if (r == 0)
+                r = read_section(f, f->header.links, &f->links, err);
+        if (r == 0)
+                r = read_section(f, f->header.crls, &f->crls, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(f);
@@ -154,9 +164,21 @@ int bundle_file_open(const char *path, BundleFile **ret, RsError *err) {
         return r < 0 ? rs_context(err, "%s", path) : 0;
 }
 
+/* A line with a signer chain has its place in each signer's certificate; links may come later (attach). */
+static bool signer_has_place(const BundleFile *f) {
+        const unsigned char *p = f->section;
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long) f->section_size);
+        _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = cms ? CMS_get1_certs(cms) : NULL;
+
+        for (int i = 0; certs && i < sk_X509_num(certs); i++)
+                if (firmware_place_present(sk_X509_value(certs, i)))
+                        return true;
+        ERR_clear_error();
+        return false;
+}
+
 int bundle_file_verify(const BundleFile *f, const char *roots, uint64_t now, SignerInfo *ret, RsError *err) {
-        const PathRules rules = { .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now,
-                                  .firmware_place = true };
+        PathRules rules = { .eku_oid = RS_OID_EKU_IMAGE_SIGNING, .time_low = now, .time_high = now };
         _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
         _cleanup_(freep) uint8_t *content = NULL;
         size_t size;
@@ -167,6 +189,7 @@ int bundle_file_verify(const BundleFile *f, const char *roots, uint64_t now, Sig
         r = anchors_load(roots, &anchors, err);
         if (r < 0)
                 return r;
+        rules.firmware_place = f->header.links.length > 0 || signer_has_place(f);
         r = cms_verify(SPAN(f->section, f->section_size), anchors, &rules, RS_MANIFEST_JSON_MAX, &content,
                        &size, ret, err);
         if (r < 0)

@@ -28,6 +28,7 @@ typedef struct BundleFile {
         bool is_signed; /* there is a signature; whether it is good is another question */
         uint8_t id[RS_DIGEST_SIZE];
         Manifest *manifest;
+        uint8_t *links, *crls; /* sections as they are; lengths in the header, 0: none */
         Secret *content_key; /* after bundle_file_unlock */
 } BundleFile;
 

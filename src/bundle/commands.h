@@ -20,6 +20,7 @@
 
 int command_build(int argc, char **argv, RsError *err);
 int command_sign(int argc, char **argv, RsError *err);
+int command_attach(int argc, char **argv, RsError *err);
 int command_info(int argc, char **argv, RsError *err);
 int command_verify(int argc, char **argv, RsError *err);
 int command_extract(int argc, char **argv, RsError *err);

@@ -17,6 +17,7 @@
 
 #include "bundle-file.h"
 #include "commands.h"
+#include "links.h"
 #include "term.h"
 
 enum {
@@ -83,6 +84,7 @@ static void print_text(const BundleFile *f) {
                 print_notes(m->notes);
         for (uint32_t i = 0; i < m->n_images; i++)
                 print_image(f, i);
+        links_print(f);
 }
 
 static void print_digests(const BundleFile *f) {
@@ -126,9 +128,9 @@ static int print_json(const BundleFile *f, RsError *err) {
         int r;
 
         hex_encode(SPAN_ARRAY(f->id), id);
-        object = json_pack("{s:s, s:b, s:b, s:I, s:o, s:o}", "id", id, "encrypted", (int) f->header.encrypted,
+        object = json_pack("{s:s, s:b, s:b, s:I, s:o, s:o, s:o}", "id", id, "encrypted", (int) f->header.encrypted,
                            "signed", (int) f->is_signed, "file_size", (json_int_t) f->header.file_size,
-                           "sections", sections, "manifest", manifest);
+                           "sections", sections, "manifest", manifest, "chain", links_json(f));
         if (!object)
                 return rs_fail_oom(err);
         r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);

@@ -28,6 +28,7 @@ static const struct {
 } commands[] = {
         { "build", command_build, "make a bundle from images, sign and encrypt it" },
         { "sign", command_sign, "put a signature, or another one, onto a bundle" },
+        { "attach", command_attach, "put signer links and revocation lists into a bundle" },
         { "info", command_info, "show what a bundle says about itself" },
         { "verify", command_verify, "check signature, tables, every frame and every root" },
         { "extract", command_extract, "write the manifest or an image to a file" },

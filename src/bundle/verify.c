@@ -12,6 +12,7 @@
 #include <reseal/base/text.h>
 
 #include "commands.h"
+#include "links.h"
 #include "term.h"
 #include "unpack.h"
 
@@ -20,6 +21,8 @@ enum {
         OPT_TRANSPORT_CERT,
         OPT_TRANSPORT_KEY,
         OPT_TIME,
+        OPT_FROM,
+        OPT_RECOVERY,
 };
 
 static const struct option long_options[] = {
@@ -27,6 +30,8 @@ static const struct option long_options[] = {
         { "transport-cert", required_argument, NULL, OPT_TRANSPORT_CERT },
         { "transport-key", required_argument, NULL, OPT_TRANSPORT_KEY },
         { "time", required_argument, NULL, OPT_TIME },
+        { "from", required_argument, NULL, OPT_FROM },
+        { "recovery", required_argument, NULL, OPT_RECOVERY },
         { "quiet", no_argument, NULL, 'q' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -36,6 +41,8 @@ typedef struct VerifyOptions {
         const char *root;
         const char *transport_cert;
         const char *transport_key;
+        const char *from;
+        const char *recovery;
         const char *bundle;
         uint64_t now;
         bool quiet;
@@ -48,6 +55,8 @@ static void help(void) {
                      "  --transport-cert PEM    its certificate, where several recipients make it slow to "
                      "guess\n"
                      "  --time SECONDS          judge certificates at this time instead of now\n"
+                     "  --from FILE             walk the signer chain from this record or link; or \"factory\"\n"
+                     "  --recovery PEM          the line's three recovery keys, for bridges\n"
                      "  -q, --quiet             say nothing but the reason of a failure\n",
                      stdout);
 }
@@ -71,6 +80,12 @@ static int parse_options(int argc, char **argv, VerifyOptions *o) {
                                 return usage_error("verify", "--time: '%s' is not a number of seconds",
                                                    optarg);
                         break;
+                case OPT_FROM:
+                        o->from = optarg;
+                        break;
+                case OPT_RECOVERY:
+                        o->recovery = optarg;
+                        break;
                 case 'q':
                         o->quiet = true;
                         break;
@@ -86,6 +101,8 @@ static int parse_options(int argc, char **argv, VerifyOptions *o) {
                 return usage_error("verify", "--root is needed");
         if (o->transport_cert && !o->transport_key)
                 return usage_error("verify", "--transport-cert needs --transport-key");
+        if (o->recovery && !o->from)
+                return usage_error("verify", "--recovery needs --from");
         o->bundle = argv[optind];
         return 1;
 }
@@ -130,6 +147,23 @@ static int verify_image(const BundleFile *f, uint32_t image, bool quiet, RsError
         return 0;
 }
 
+/* Whether a device whose record is --from would follow. */
+static int verify_chain(const BundleFile *f, const VerifyOptions *o, const SignerInfo *signer, RsError *err) {
+        const LinksQuestion question = { .roots = o->root, .recovery = o->recovery, .from = o->from, .now = o->now };
+        uint32_t n_steps;
+        int r;
+
+        if (!o->from)
+                return 0;
+        r = links_verify(f, &question, signer, &n_steps, err);
+        if (r < 0)
+                return r;
+        if (!o->quiet)
+                (void) printf("chain    %sgood%s, %u %s from %s\n", term_good(stdout), term_plain(stdout), n_steps,
+                              n_steps == 1 ? "step" : "steps", o->from);
+        return 0;
+}
+
 static int verify_signature(const BundleFile *f, const VerifyOptions *o, RsError *err) {
         SignerInfo signer;
         int r;
@@ -140,6 +174,9 @@ static int verify_signature(const BundleFile *f, const VerifyOptions *o, RsError
         if (!o->quiet)
                 (void) printf("signed   %sgood%s, by %s\n", term_good(stdout), term_plain(stdout),
                               signer.subject);
+        r = verify_chain(f, o, &signer, err);
+        if (r < 0)
+                return r;
         if (f->manifest->confidential && !f->header.encrypted)
                 return rs_fail(err, POLICY, "a confidential release in plain form");
         return 0;

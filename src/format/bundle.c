@@ -3,9 +3,9 @@
  * bundle - the section table of docs/format-bundle.md section 1.
  *
  * Nothing here is signed, so the layout has no freedom: which sections there are follows from the flag, the types of
- * the two entries behind MANIFEST and the count, where they lie follows from their lengths.  A reader that holds every stored number against the one
- * that must stand there cannot be led to read the same bytes as two things (cross-section confusion), nor past
- * the end of the file.
+ * the two entries behind MANIFEST and the count, where they lie follows from their lengths.  A reader that holds every
+ * stored number against the one that must stand there cannot be led to read the same bytes as two things
+ * (cross-section confusion), nor past the end of the file.
  */
 #include <string.h>
 

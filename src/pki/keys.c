@@ -14,16 +14,47 @@
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/format/limits.h>
 #include <reseal/pki/keys.h>
-#include <reseal/pki/path.h>
 #include <reseal/pki/signature.h>
+
+/* 1 = the next block is a public key, 0 = there is no further block. */
+static int next_key(BIO *bio, EVP_PKEY **ret, RsError *err) {
+        char *name = NULL, *header = NULL;
+        unsigned char *data = NULL;
+        const unsigned char *p;
+        EVP_PKEY *key = NULL;
+        long size = 0;
+
+        ERR_clear_error();
+        if (PEM_read_bio(bio, &name, &header, &data, &size) != 1) {
+                if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+                        return rs_fail_ssl(err, CONFIG, "damaged PEM");
+                ERR_clear_error();
+                return 0;
+        }
+        p = data;
+        if (strcmp(name, PEM_STRING_PUBLIC) == 0)
+                key = d2i_PUBKEY(NULL, &p, size);
+        if (key && p != data + size) {
+                EVP_PKEY_free(key);
+                key = NULL;
+        }
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_free(data);
+        if (!key)
+                return rs_fail_ssl(err, CONFIG, "not a public key in PEM");
+        *ret = key;
+        return 1;
+}
 
 static int take_key(BIO *bio, uint8_t ret[32], RsError *err) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
         _cleanup_(encoder_done) Encoder der = ENCODER_INIT;
+        int r;
 
-        key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
-        if (!key)
-                return rs_fail_ssl(err, CONFIG, "not a public key in PEM");
+        r = next_key(bio, &key, err);
+        if (r <= 0)
+                return r == 0 ? rs_fail(err, CONFIG, "there is no such key") : r;
         return signature_spki(key, &der, ret, err);
 }
 
@@ -46,11 +77,9 @@ int keys_parse(Span pem, uint8_t (*ret)[32], uint32_t n, RsError *err) {
                         if (memcmp(keys[k], keys[i], sizeof(keys[i])) == 0)
                                 return rs_fail(err, CONFIG, "public keys %u and %u are the same", k + 1, i + 1);
         }
-        ERR_clear_error();
-        more = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
-        if (more || ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                return rs_fail_ssl(err, CONFIG, "more than %u public keys", n);
-        ERR_clear_error();
+        r = next_key(bio, &more, err);
+        if (r != 0)
+                return r > 0 ? rs_fail(err, CONFIG, "more than %u public keys", n) : r;
         memcpy(ret, keys, n * sizeof(keys[0]));
         return 0;
 }
@@ -70,14 +99,6 @@ static int parse_cert(Span der, X509 **ret, RsError *err) {
         }
         *ret = cert;
         return 0;
-}
-
-int cert_key(Span der, uint8_t ret[32], RsError *err) {
-        _cleanup_(X509_freep) X509 *cert = NULL;
-        int r;
-
-        r = parse_cert(der, &cert, err);
-        return r < 0 ? r : path_spki_sha256(cert, ret, err);
 }
 
 int certs_parse(const Span *ders, uint32_t n, STACK_OF(X509) **ret, RsError *err) {

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A second reader of bundles, written from docs/format-bundle.md alone; shares no line with src/.
+"""A second reader of bundles, written from docs/format-bundle.md and docs/format-chain.md alone; shares no line with src/.
 
     bundle-reader.py DIR [CONTENT-KEY-FILE] <bundle
 
 Reads standard input strictly forward (a pipe will do), checks every digest, tag and root and writes DIR/manifest.cms,
-DIR/manifest.json and DIR/CLASS.img.  Judges no signature: openssl does that on manifest.cms.
+DIR/manifest.json and DIR/CLASS.img, and of optional sections DIR/links.json and DIR/N.crl.  Judges no signature: openssl does that on manifest.cms.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import os
 import struct
 import subprocess
 import sys
+import zlib
 
 CHUNK = 524288
 BLOCK = 4096
@@ -116,6 +117,58 @@ def read_image(number, image, bundle_id, key, out):
         out.write(plain)
 
 
+def read_link(data):
+    magic, kind, zero, size = struct.unpack('>8sB3sI', data[:16])
+    assert (magic, zero, size) == (b'RESEALK1', bytes(3), len(data)) and kind in (1, 2, 3) and data[210:212] == bytes(2)
+    record, fields, at = data[16:176], [], 212
+    (rec, version, flags, zero2, tag, epoch, zero4, index, spki, digest, _, zero20, crc) = struct.unpack(
+        '>4sBB2s16sI4sQ32s32s32s20sI', record)
+    assert (rec, version, zero2, zero4, zero20) == (b'RSL1', 1, bytes(2), bytes(4), bytes(20))
+    assert crc == zlib.crc32(record[:156]) and flags == (kind == 2)
+    for _ in range(7):
+        length, = struct.unpack('>H', data[at:at + 2])
+        fields.append(data[at + 2:at + 2 + length])
+        at += 2 + length
+    assert at == len(data)
+    assert [bool(f) for f in fields[:5]] == [True, True, kind != 3, kind == 2, kind != 3] and fields[5] and fields[6]
+    return {'kind': kind, 'index': index, 'epoch': epoch, 'tag': tag.hex(), 'signer': spki.hex(), 'manifest': digest.hex()}
+
+
+def read_links(data):
+    links, at = [], 4
+    for _ in range(struct.unpack('>I', data[:4])[0]):
+        size, = struct.unpack('>I', data[at + 12:at + 16])
+        links.append(read_link(data[at:at + size]))
+        at += size
+    assert at == len(data) and links == sorted(links, key=lambda link: link['index'])
+    return links
+
+
+def read_crls(data):
+    crls, at = [], 4
+    for _ in range(struct.unpack('>I', data[:4])[0]):
+        size, = struct.unpack('>I', data[at:at + 4])
+        crls.append(data[at + 4:at + 4 + size])
+        at += 4 + size
+    assert at == len(data)
+    return crls
+
+
+def read_optional(directory, sections, encrypted):
+    """What may stand between MANIFEST and the images: types in rising order."""
+    types = [s[0] for s in sections[1:] if s[0] < 16]
+    assert types == sorted(set(types)) and set(types) <= {2, 3, 4} and (4 in types) == encrypted
+    for kind, _, _, length in sections[1:1 + len(types)]:
+        data = take(length)
+        if kind == 2:
+            with open(os.path.join(directory, 'links.json'), 'w', encoding='utf-8') as f:
+                json.dump(read_links(data), f)
+        if kind == 3:
+            for n, crl in enumerate(read_crls(data)):
+                with open(os.path.join(directory, f'{n}.crl'), 'wb') as f:
+                    f.write(crl)
+
+
 def main():
     directory = sys.argv[1]
     key = open(sys.argv[2], 'rb').read() if len(sys.argv) > 2 else None
@@ -128,8 +181,7 @@ def main():
             f.write(data)
     manifest = json.loads(content)
     assert content == json.dumps(manifest, sort_keys=True, separators=(',', ':'), ensure_ascii=False).encode()
-    if encrypted:
-        take(sections[1][3])
+    read_optional(directory, sections, encrypted)
     for number, image in enumerate(manifest['images']):
         with open(os.path.join(directory, image['class'] + '.img'), 'w+b') as out:
             read_image(number, image, sha256(content), key, out)

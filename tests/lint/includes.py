@@ -29,6 +29,7 @@ ROOMS = {
 PROGRAMS = {
     'reseald': ('base', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'source', 'flow', 'job'),
     'writer': ('base', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'trust', 'slot', 'boot', 'install'),
+    'certstore': ('base', 'format', 'crypto', 'pki', 'ipc', 'trust'),
     'resealctl': ('base',),
     'bundle': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust'),
     'source-server': ('base', 'format', 'crypto', 'pki'),
@@ -51,11 +52,11 @@ DOORS = (
      {'crypto', 'pki', 'tpm', 'source', 'bundle', 'source-server', 'provision',
       'src/base/secret.c', 'src/base/error.c', 'src/base/meson.build'}),
     (r'systemd/sd-bus', (), {'reseald', 'resealctl', 'writer'}),
-    (r'systemd/', ('systemd',), {'source', 'ipc', 'reseald', 'resealctl', 'writer'}),
+    (r'systemd/', ('systemd',), {'source', 'ipc', 'reseald', 'resealctl', 'writer', 'certstore'}),
     (r'jansson\.h', ('jansson',), {'format', 'slot'} | set(PROGRAMS)),
     (r'ini\.h', ('inih',), {'src/base/config.c', 'src/base/meson.build'}),
     (r'zstd|zdict\.h', ('zstd',), {'flow', 'bundle'}),
-    (r'seccomp\.h|linux/landlock\.h', ('seccomp',), {'reseald', 'writer'}),
+    (r'seccomp\.h|linux/landlock\.h', ('seccomp',), {'reseald', 'writer', 'certstore'}),
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"])([^>"]+)[>"]', re.M)

@@ -21,14 +21,17 @@
 
 #define RS_USER_DAEMON "reseal"
 #define RS_USER_WRITER "reseal-writer"
+#define RS_USER_CERTSTORE "reseal-certstore"
 #define RS_GROUP_BOOT "reseal-boot"
 
 #define RS_PATH_CONF_DAEMON "/etc/reseal/reseal.conf"
 #define RS_PATH_CONF_WRITER "/etc/reseal/writer.conf"
 #define RS_PATH_STATE_DAEMON "/var/lib/reseal"
 #define RS_PATH_STATE_WRITER "/var/lib/reseal-writer"
+#define RS_PATH_STATE_TRUST "/var/lib/reseal-trust"
 #define RS_PATH_KEYS "/var/lib/reseal/keys"
 #define RS_PATH_WRITER_SOCKET "/run/reseal/writer.sock"
+#define RS_PATH_CERTSTORE_SOCKET "/run/reseal/certstore.sock"
 #define RS_PATH_BOOTED "/run/reseal/booted"
 #define RS_PATH_TPM_LOCK "/run/reseal/tpm.lock"
 
@@ -42,6 +45,9 @@
 /* In RS_PATH_STATE_WRITER: the auth value of the TPM gate index, readable by reseal-writer only. */
 #define RS_FILE_GATE_AUTH "gate.auth"
 #define RS_FILE_SRK_NAME "srk.name"
+
+/* In RS_PATH_STATE_TRUST: the trust set, readable by everybody. */
+#define RS_FILE_TRUST_SET "trust.set"
 
 /*
  * Object identifiers: the project's own arc 2.25.<UUID as decimal>, the UUID being

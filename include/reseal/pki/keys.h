@@ -21,8 +21,6 @@ struct stack_st_X509;
 
 /* SHA-256 of the SubjectPublicKeyInfo of each PEM public key in text, in order: exactly n of them, all different. */
 int keys_parse(Span pem, uint8_t (*ret)[32], uint32_t n, RsError *err);
-/* The same of one certificate in DER. */
-int cert_key(Span der, uint8_t ret[32], RsError *err);
 /* Certificates one by one in DER as untrusted intermediates. */
 int certs_parse(const Span *ders, uint32_t n, struct stack_st_X509 **ret, RsError *err);
 struct stack_st_X509 *certs_free(struct stack_st_X509 *certs);

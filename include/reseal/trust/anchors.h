@@ -74,6 +74,6 @@ int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n
                          uint64_t *ret_this_update, RsError *err);
 uint64_t trust_store_crl_number(const TrustStore *s);
 
-/* Judges a candidate against the accepted set without a TPM: reseal-certstore and the store agree by being one function. */
+/* Judges a candidate against the accepted set, without a TPM: one function for reseal-certstore and the store. */
 int trust_set_judge(Span accepted_cms /* empty: version 0 */, const TrustAnchors *version0_roots, Span candidate_cms,
                     const char *line, uint64_t *ret_version, RsError *err);

@@ -186,6 +186,19 @@ static void each_cap_holds_at_its_value_and_not_above(void **state) {
         }
 }
 
+static void links_and_lists_have_caps_too(void **state) {
+        (void) state;
+        for (unsigned k = 0; k < 4; k++) {
+                BundleHeader h = sample(false, 1);
+                _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+                RsError err = RS_ERROR_INIT;
+
+                h.links.length = k < 2 ? RS_LINKS_MAX + k : 0;
+                h.crls.length = k < 2 ? 0 : RS_CRLS_MAX + k - 2;
+                assert_int_equal(bundle_header_encode(&h, &e, &err) == 0, k % 2 == 0);
+        }
+}
+
 static void an_empty_manifest_is_refused_and_empty_frames_are_not(void **state) {
         RsError err = RS_ERROR_INIT;
 
@@ -296,6 +309,7 @@ int main(void) {
                 cmocka_unit_test(each_changed_byte_is_refused),
                 cmocka_unit_test(each_shorter_and_longer_header_is_refused),
                 cmocka_unit_test(each_cap_holds_at_its_value_and_not_above),
+                cmocka_unit_test(links_and_lists_have_caps_too),
                 cmocka_unit_test(an_empty_manifest_is_refused_and_empty_frames_are_not),
                 cmocka_unit_test(a_gap_between_sections_is_refused),
                 cmocka_unit_test(trailing_bytes_of_the_file_are_refused),

@@ -20,6 +20,8 @@ static TrustAnchors *anchors, *others;
 static uint8_t *good, id[32];
 static size_t good_size;
 
+static const PathRules TIME = { .time_low = RS_BUILD_TIME, .time_high = UINT64_MAX };
+
 static RsReason read_from(Span bytes, const TrustAnchors *a, bool by_pipe, Head *head) {
         _cleanup_(source_closep) Source *source = NULL;
         RsError err = RS_ERROR_INIT;
@@ -38,7 +40,7 @@ static RsReason read_from(Span bytes, const TrustAnchors *a, bool by_pipe, Head 
         }
         int r = fd_open(fds[0], &LIMITS, &source, &err);
         if (r >= 0)
-                r = head_read(source, a, head, &err);
+                r = head_read(source, a, &TIME, head, &err);
         return r < 0 ? err.reason : RS_REASON_NONE;
 }
 

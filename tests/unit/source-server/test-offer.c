@@ -46,7 +46,7 @@ static void content_key_comes_out_of_a_good_bundle(void **state) {
         uint8_t id[32];
 
         (void) state;
-        mini_bundle("good.rsb", "firmware/signer", key, key, id);
+        mini_bundle("good.rsb", "firmware/signer-1", key, key, id);
         expect(open_key("good.rsb", "transport", firmware_root, &got, &err), &err, RS_REASON_NONE);
         assert_true(secret_equal(key, got));
         expect(open_key("good.rsb", "transport", NULL, &unchecked, &err), &err, RS_REASON_NONE);
@@ -61,7 +61,7 @@ static void envelope_of_another_bundle_is_refused(void **state) {
         uint8_t id[32];
 
         (void) state;
-        mini_bundle("moved.rsb", "firmware/signer", own, foreign, id);
+        mini_bundle("moved.rsb", "firmware/signer-1", own, foreign, id);
         expect(open_key("moved.rsb", "transport", firmware_root, &got, &err), &err, RS_REASON_DECRYPT);
         assert_null(got);
 }
@@ -72,7 +72,7 @@ static void key_for_another_source_does_not_open_it(void **state) {
         uint8_t id[32];
 
         (void) state;
-        mini_bundle("good.rsb", "firmware/signer", key, key, id);
+        mini_bundle("good.rsb", "firmware/signer-1", key, key, id);
         expect(open_key("good.rsb", "transport2", firmware_root, &got, &err), &err, RS_REASON_DECRYPT);
 }
 
@@ -92,7 +92,7 @@ static void plain_bundle_has_no_key(void **state) {
         uint8_t id[32];
 
         (void) state;
-        mini_bundle("plain.rsb", "firmware/signer", NULL, NULL, id);
+        mini_bundle("plain.rsb", "firmware/signer-1", NULL, NULL, id);
         expect(open_key("plain.rsb", "transport", firmware_root, &got, &err), &err, RS_REASON_STATE);
 }
 
@@ -102,7 +102,7 @@ static void damaged_files_are_refused(void **state) {
         uint8_t id[32];
 
         (void) state;
-        mini_bundle("cut.rsb", "firmware/signer", key, key, id);
+        mini_bundle("cut.rsb", "firmware/signer-1", key, key, id);
         assert_int_equal(truncate(pki_path("cut.rsb"), 1000), 0);
         expect(open_key("cut.rsb", "transport", NULL, &got, &err), &err, RS_REASON_FORMAT);
         err = RS_ERROR_INIT;

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * anchors - the trust set and the revocation lists a device goes by, tied to its TPM.
+ *
+ * Sets.  reseal-certstore puts a quorum-signed set where everybody can read it.  The writer judges it again,
+ * by the same function, and goes:
+ *
+ *   1. trust_store_look       judged; "trust.next" in the writer's directory = the new set, durable
+ *   2. the caller             commits version and tag to the TPM: from here on the new set is the accepted one
+ *   3. trust_store_adopted    "trust.set" = the new set, durable; 4. "trust.next" removed
+ *
+ * Opening takes the one of trust.set, trust.next and the store's file whose tag is the record's.  A cut
+ * before 2 finds the old set in trust.set, one behind 2 the new one in trust.next: also when reseal-certstore
+ * has put a third set into the store in between.  Nothing is judged by version or date of a file, only by the
+ * tag; an older disk image with an older set has no copy that fits, and installs are refused until the
+ * accepted set is given once more.
+ *
+ * Lists.  New lists are verified, then durable in "crls", then their number (the sum of all) is committed by
+ * the caller.  A cut between leaves a file that is ahead of the record, which harms nobody; a file that is
+ * behind it was put back or lost.  Then nothing is installed and no new set is adopted until lists arrive
+ * that reach the number: a revoked signer does not come back by restoring a disk.  A new set takes those
+ * lists out whose CAs it no longer trusts, and the record's number is lowered by the same commit that the
+ * quorum has authorised: the only way down.
+ *
+ * The sum does not tell which list is behind when another one has advanced as far; within the writer's own
+ * directory the lists themselves, never replaced by lower ones, do.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <reseal/base/file.h>
+#include <reseal/format/trust-set.h>
+
+#include "crl-file.h"
+
+#define FILE_SET "trust.set"
+#define FILE_NEXT "trust.next"
+#define FILE_CRLS "crls"
+#define FILE_CRLS_MAX (64u + CRL_COUNT_MAX * (8u + CRL_SIZE_MAX + RS_CERT_FILE_MAX))
+
+struct TrustStore {
+        TrustStoreConfig config;
+        AnchorSet *set;              /* NULL: none fits the record, see problem */
+        RsError problem;
+        CrlFile *crls;
+        AnchorSet *next;             /* between look and adopted */
+        CrlFile *next_crls;
+};
+
+/* -- opening ---------------------------------------------------------------------------------------------------- */
+
+/* 1: the file holds the set with this tag. */
+static int try_file(TrustStore *s, int dir_fd, const char *path, const TpmRecord *record, AnchorSet **ret,
+                    RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        _cleanup_(anchor_set_freep) AnchorSet *set = NULL;
+        uint8_t tag[ANCHOR_TAG_SIZE];
+        size_t size;
+        int r;
+
+        r = file_read(dir_fd, path, TRUST_SET_CMS_MAX, &data, &size, err);
+        if (r <= 0)
+                return r;
+        r = anchor_set_tag(SPAN(data, size), tag, err);
+        if (r < 0)
+                return r;
+        if (memcmp(tag, record->trust_tag, sizeof(tag)) != 0)
+                return 0;
+        r = anchor_set_load(SPAN(data, size), s->config.line, &set, err);
+        if (r < 0)
+                return r;
+        if (set->version != record->trust_version)
+                return rs_fail(err, TRUST_SET, "the trust set has version %llu, the TPM knows version %llu",
+                               (unsigned long long) set->version, (unsigned long long) record->trust_version);
+        *ret = TAKE_PTR(set);
+        return 1;
+}
+
+/* What cannot be read or used does not fit; the first cause is kept for trust_store_check. */
+static void find_accepted(TrustStore *s, const TpmRecord *record, AnchorSet **ret, bool *ret_copied) {
+        const struct {
+                int dir_fd;
+                const char *path;
+        } places[] = {
+                { s->config.state_fd, FILE_SET },
+                { s->config.state_fd, FILE_NEXT },
+                { AT_FDCWD, s->config.set_path },
+        };
+
+        s->problem = RS_ERROR_INIT;
+        *ret_copied = true;
+        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+                RsError cause = RS_ERROR_INIT;
+
+                if (places[i].path && try_file(s, places[i].dir_fd, places[i].path, record, ret, &cause) > 0) {
+                        *ret_copied = i == 0;
+                        return;
+                }
+                if (s->problem.reason == RS_REASON_NONE && cause.reason != RS_REASON_NONE)
+                        (void) rs_fail(&s->problem, TRUST_SET, "%s: %s", places[i].path, cause.text);
+        }
+        if (s->problem.reason == RS_REASON_NONE)
+                (void) rs_fail(&s->problem, TRUST_SET, "no copy of the accepted trust set, version %llu, is left",
+                               (unsigned long long) record->trust_version);
+}
+
+/* The copy of the accepted set; what led to it is not needed any more. */
+static int keep_copy(const TrustStore *s, const AnchorSet *set, RsError *err) {
+        int r;
+
+        r = file_replace(s->config.state_fd, FILE_SET, SPAN(set->cms, set->cms_size), 0600, err);
+        if (r < 0)
+                return r;
+        r = file_remove(s->config.state_fd, FILE_NEXT, err);
+        return r < 0 ? r : 0;
+}
+
+static int load_set(TrustStore *s, const TpmRecord *record, RsError *err) {
+        bool copied;
+
+        s->set = anchor_set_free(s->set);
+        if (record->trust_version == 0) {
+                s->problem = RS_ERROR_INIT;
+                return anchor_set_configured(&s->config, &s->set, err);
+        }
+        find_accepted(s, record, &s->set, &copied);
+        return s->set && !copied ? keep_copy(s, s->set, err) : 0;
+}
+
+static int load_crls(TrustStore *s, RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        size_t size;
+        int r;
+
+        s->crls = crl_file_free(s->crls);
+        r = file_read(s->config.state_fd, FILE_CRLS, FILE_CRLS_MAX, &data, &size, err);
+        if (r > 0)
+                r = crl_file_parse(SPAN(data, size), s->set, &s->crls, err);
+        return r == 0 ? crl_file_new(&s->crls, err) : r;
+}
+
+int trust_store_open(const TrustStoreConfig *config, const TpmRecord *record, TrustStore **ret, RsError *err) {
+        _cleanup_(trust_store_freep) TrustStore *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return rs_fail_oom(err);
+        s->config = *config;
+        r = load_set(s, record, err);
+        if (r < 0)
+                return r;
+        r = load_crls(s, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+TrustStore *trust_store_free(TrustStore *s) {
+        if (!s)
+                return NULL;
+        (void) anchor_set_free(s->set);
+        (void) anchor_set_free(s->next);
+        (void) crl_file_free(s->crls);
+        (void) crl_file_free(s->next_crls);
+        free(s);
+        return NULL;
+}
+
+/* -- questions -------------------------------------------------------------------------------------------------- */
+
+static bool is_accepted(const AnchorSet *set, const TpmRecord *record) {
+        return set && set->version == record->trust_version &&
+               (set->version == 0 || memcmp(set->tag, record->trust_tag, sizeof(set->tag)) == 0);
+}
+
+static int check_lists(const TrustStore *s, const TpmRecord *now, RsError *err) {
+        uint64_t number = crl_set_number(s->crls->set);
+
+        if (number < now->crl_number)
+                return rs_fail(err, CRL_ROLLBACK, "the revocation lists have number %llu, %llu was accepted",
+                               (unsigned long long) number, (unsigned long long) now->crl_number);
+        return 0;
+}
+
+int trust_store_check(const TrustStore *s, const TpmRecord *now, RsError *err) {
+        if (!s->set)
+                return rs_pass(err, &s->problem);
+        if (!is_accepted(s->set, now))
+                return rs_fail(err, TRUST_SET, "trust set version %llu is in use, the TPM knows version %llu",
+                               (unsigned long long) s->set->version, (unsigned long long) now->trust_version);
+        return check_lists(s, now, err);
+}
+
+const TrustAnchors *trust_store_firmware(const TrustStore *s) {
+        return s->set ? s->set->firmware : NULL;
+}
+
+const TrustAnchors *trust_store_source(const TrustStore *s) {
+        return s->set ? s->set->source : NULL;
+}
+
+const TrustAnchors *trust_store_time(const TrustStore *s) {
+        return s->set ? s->set->time : NULL;
+}
+
+const uint8_t (*trust_store_recovery(const TrustStore *s, uint32_t *ret_n))[32] {
+        *ret_n = s->set ? s->set->n_recovery : 0;
+        return s->set ? (const uint8_t (*)[32]) s->set->recovery : NULL;
+}
+
+uint64_t trust_store_version(const TrustStore *s) {
+        return s->set ? s->set->version : 0;
+}
+
+/* -- a new set -------------------------------------------------------------------------------------------------- */
+
+static void forget_next(TrustStore *s) {
+        s->next = anchor_set_free(s->next);
+        s->next_crls = crl_file_free(s->next_crls);
+}
+
+static int judge_file(TrustStore *s, Span cms, RsError *err) {
+        uint8_t tag[ANCHOR_TAG_SIZE];
+        int r;
+
+        r = anchor_set_tag(cms, tag, err);
+        if (r < 0)
+                return r;
+        if (memcmp(tag, s->set->tag, sizeof(tag)) == 0)
+                return 0;
+        r = anchor_set_judge(s->set->firmware, s->set->quorum, s->set->version, cms, s->config.line, &s->next, err);
+        return r < 0 ? r : 1;
+}
+
+/* The accepted set may have come back. */
+static int heal(TrustStore *s, const TpmRecord *now, RsError *err) {
+        int r;
+
+        r = load_set(s, now, err);
+        if (r < 0 || !s->set)
+                return r;
+        return load_crls(s, err);
+}
+
+int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record, RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        TpmRecord record = *now;
+        size_t size;
+        int r;
+
+        forget_next(s);
+        if (!is_accepted(s->set, now)) {
+                r = heal(s, now, err);
+                if (r < 0 || !s->set)
+                        return r;
+        }
+        if (!s->config.set_path)
+                return 0;
+        r = file_read(AT_FDCWD, s->config.set_path, TRUST_SET_CMS_MAX, &data, &size, err);
+        if (r > 0)
+                r = judge_file(s, SPAN(data, size), err);
+        if (r <= 0)
+                return r;
+        /* The number is about to be lowered: not while it says that lists are missing. */
+        r = check_lists(s, now, err);
+        if (r == 0)
+                r = crl_file_copy(s->crls, s->next, &s->next_crls, err);
+        if (r == 0)
+                r = file_replace(s->config.state_fd, FILE_NEXT, SPAN(data, size), 0600, err);
+        if (r < 0) {
+                forget_next(s);
+                return r;
+        }
+        record.trust_version = s->next->version;
+        memcpy(record.trust_tag, s->next->tag, sizeof(record.trust_tag));
+        record.crl_number = crl_set_number(s->next_crls->set);
+        *ret_record = record;
+        return 1;
+}
+
+static int save_crls(const TrustStore *s, CrlFile *crls, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        int r;
+
+        r = crl_file_encode(crls, &e, err);
+        return r < 0 ? r : file_replace(s->config.state_fd, FILE_CRLS, encoder_view(&e), 0600, err);
+}
+
+int trust_store_adopted(TrustStore *s, const TpmRecord *committed, RsError *err) {
+        int r;
+
+        if (!is_accepted(s->next, committed))
+                return rs_fail(err, TRUST_SET, "the TPM was not told of the set that is to be adopted");
+        /* In force first: the TPM has it, whatever becomes of the copy. */
+        (void) anchor_set_free(s->set);
+        (void) crl_file_free(s->crls);
+        s->set = TAKE_PTR(s->next);
+        s->crls = TAKE_PTR(s->next_crls);
+        s->problem = RS_ERROR_INIT;
+        r = keep_copy(s, s->set, err);
+        return r < 0 ? r : save_crls(s, s->crls, err);
+}
+
+/* -- revocation lists ------------------------------------------------------------------------------------------- */
+
+const CrlSet *trust_store_crls(const TrustStore *s) {
+        return s->crls->set;
+}
+
+uint64_t trust_store_crl_number(const TrustStore *s) {
+        return crl_set_number(s->crls->set);
+}
+
+int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, bool *ret_changed,
+                         uint64_t *ret_this_update, RsError *err) {
+        _cleanup_(crl_file_freep) CrlFile *f = NULL;
+        Span lists[CRL_COUNT_MAX];
+        uint64_t newest = 0;
+        bool any = false;
+        uint32_t n;
+        int r;
+
+        if (!s->set)
+                return rs_pass(err, &s->problem);
+        if (n_certs > CRL_CERTS_MAX)
+                return rs_fail(err, TOO_MUCH, "more than %u certificates beside revocation lists", CRL_CERTS_MAX);
+        r = crl_section_parse(crls, lists, &n, err);
+        if (r < 0)
+                return r;
+        r = crl_file_copy(s->crls, s->set, &f, err);
+        for (uint32_t i = 0; r == 0 && i < n; i++) {
+                CrlInfo info;
+                bool changed;
+
+                r = crl_file_add(f, lists[i], s->set, certs, n_certs, &changed, &info, err);
+                if (r < 0)
+                        break;
+                any = any || changed;
+                if (info.this_update > newest)
+                        newest = info.this_update;
+        }
+        if (r == 0 && any)
+                r = save_crls(s, f, err);
+        if (r < 0)
+                return r;
+        if (any) {
+                (void) crl_file_free(s->crls);
+                s->crls = TAKE_PTR(f);
+                forget_next(s); /* its lists are not these */
+        }
+        *ret_changed = any;
+        *ret_this_update = newest;
+        return 0;
+}
