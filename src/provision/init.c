@@ -126,6 +126,34 @@ static int step_nv(Init *i, RsError *err) {
         return 0;
 }
 
+/* Level 2 cannot be taken back: CHAIN is made once and for ever. */
+static int step_level(Init *i, RsError *err) {
+        bool changed = false;
+        int r;
+
+        if (!i->options->level || strcmp(i->options->level, "2") != 0)
+                return 0;
+        r = chain_provide(i->options, i->tpm, &changed, err);
+        if (r >= 0 && changed)
+                did(i, "level 2 made: CHAIN, AUTHPOL, RECOVERY");
+        return r;
+}
+
+static int step_record(Init *i, RsError *err) {
+        _cleanup_(secret_freep) Secret *gate = NULL;
+        bool changed = false;
+        int r;
+
+        if (!i->options->record)
+                return 0;
+        r = gate_secret(i, &gate, err);
+        if (r >= 0)
+                r = chain_first_record(i->options, i->tpm, gate, &changed, err);
+        if (r >= 0 && changed)
+                did(i, "first record committed: the release that is flashed");
+        return r;
+}
+
 static int step_keys(Init *i, RsError *err) {
         for (unsigned p = 0; p < _TPM_KEY_PURPOSE_MAX; p++) {
                 const char *name = store_key_file((TpmKeyPurpose) p);
@@ -205,8 +233,8 @@ static int step_receipt(Init *i, RsError *err) {
 }
 
 int verb_init(const Options *o, RsError *err) {
-        static int (*const steps[])(Init *, RsError *) = { step_srk,      step_nv,   step_keys,
-                                                           step_requests, step_lock, step_receipt };
+        static int (*const steps[])(Init *, RsError *) = { step_srk,    step_nv,       step_level, step_record,
+                                                           step_keys,   step_requests, step_lock,  step_receipt };
         _cleanup_(init_done) Init i = { .options = o, .store = STORE_INIT };
         TpmConfig config;
         int r;

@@ -8,7 +8,7 @@
  *   hostile inputs  none; certificates are compared with the keys
  *   never           network; keeps ownerAuth and lockoutAuth; overwrites a state that it did not make
  *
- * Three verbs, each safe to repeat.  Exit status: 0 done or nothing to do, 1 failed, 2 usage.
+ * Four verbs, each safe to repeat.  Exit status: 0 done or nothing to do, 1 failed, 2 usage.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ enum { OPTION_FIRST = 256 };
 
 typedef struct OptionSlot {
         const char *name;
-        const char *verbs; /* initials of the verbs that know it: i, c, d */
+        const char *verbs; /* initials of the verbs that know it: i, c, d, r */
         size_t offset;
 } OptionSlot;
 
@@ -32,11 +32,11 @@ typedef struct OptionSlot {
         { (name), (verbs), offsetof(Options, member) }
 
 static const OptionSlot slots[] = {
-        SLOT("config", "i", config),
-        SLOT("state-dir", "ic", state_dir),
-        SLOT("writer-state-dir", "i", writer_state_dir),
+        SLOT("config", "ir", config),
+        SLOT("state-dir", "icr", state_dir),
+        SLOT("writer-state-dir", "ir", writer_state_dir),
         SLOT("device-serial", "i", serial),
-        SLOT("line", "i", line),
+        SLOT("line", "ir", line),
         SLOT("csr-out", "i", csr_out),
         SLOT("escrow", "i", escrow),
         SLOT("receipt", "i", receipt),
@@ -46,15 +46,25 @@ static const OptionSlot slots[] = {
         SLOT("attest", "c", certificates[TPM_KEY_ATTEST]),
         SLOT("writer-conf", "d", writer_conf),
         SLOT("output", "d", output),
+        SLOT("level", "i", level),
+        SLOT("authority", "i", authority),
+        SLOT("recovery", "ir", recovery),
+        SLOT("platform-auth-file", "i", platform_auth_file),
+        SLOT("record", "i", record),
+        SLOT("firmware-root", "ir", firmware_root),
+        SLOT("bridge", "r", bridge),
 };
 
 static void usage(FILE *to) {
         (void) fputs("reseal-provision init --device-serial S [--line L] [--config FILE] [--state-dir DIR]\n"
                      "        [--writer-state-dir DIR] [--csr-out DIR] [--escrow FILE|-] [--receipt FILE]\n"
-                     "        [--owner-auth-file FILE]\n"
+                     "        [--owner-auth-file FILE] [--level 1|2 --authority CERT --recovery PEM\n"
+                     "        [--platform-auth-file FILE]] [--record LINK --firmware-root PEM]\n"
                      "reseal-provision certs [--state-dir DIR] [--identity FILE] [--unwrap FILE] [--attest "
                      "FILE]\n"
                      "reseal-provision drop-in --output FILE|- [--writer-conf FILE]\n"
+                     "reseal-provision recover --bridge LINK --line L --recovery PEM --firmware-root PEM\n"
+                     "        [--config FILE] [--state-dir DIR] [--writer-state-dir DIR]\n"
                      "reseal-provision --help | --version\n",
                      to);
 }
@@ -96,6 +106,8 @@ static int run(char verb, const Options *o, RsError *err) {
         if (verb == 'i') {
                 if (!is_serial(o->serial))
                         return rs_fail(err, INVALID, "--device-serial: 1 to 64 letters, digits, - _ . :");
+                if (o->level && strcmp(o->level, "1") != 0 && strcmp(o->level, "2") != 0)
+                        return rs_fail(err, INVALID, "--level: 1 or 2");
                 return verb_init(o, err);
         }
         if (verb == 'c') {
@@ -104,13 +116,15 @@ static int run(char verb, const Options *o, RsError *err) {
                         return rs_fail(err, INVALID, "no certificate given: --identity, --unwrap, --attest");
                 return verb_certs(o, err);
         }
+        if (verb == 'r')
+                return verb_recover(o, err);
         if (!o->output)
                 return rs_fail(err, INVALID, "--output is missing");
         return verb_drop_in(o, err);
 }
 
 int main(int argc, char **argv) {
-        static const char *const verbs[] = { "init", "certs", "drop-in" };
+        static const char *const verbs[] = { "init", "certs", "drop-in", "recover" };
         Options o = {
                 .config = RS_PATH_CONF_DAEMON,
                 .writer_conf = RS_PATH_CONF_WRITER,

@@ -28,6 +28,13 @@ typedef struct Options {
         const char *escrow;
         const char *receipt;
         const char *owner_auth_file;
+        const char *level;              /* "1", "2" */
+        const char *authority;          /* level 2: PEM certificate */
+        const char *recovery;           /* three public keys, PEM */
+        const char *platform_auth_file; /* level 2; none: platformAuth is empty */
+        const char *record;             /* link of the release that the factory flashed */
+        const char *bridge;
+        const char *firmware_root;
         const char *output;
         const char *certificates[_TPM_KEY_PURPOSE_MAX];
 } Options;
@@ -35,6 +42,7 @@ typedef struct Options {
 /* Each returns 0, or negative with *err; they print what they did. */
 int verb_init(const Options *o, RsError *err);
 int verb_certs(const Options *o, RsError *err);
+int verb_recover(const Options *o, RsError *err);
 int verb_drop_in(const Options *o, RsError *err);
 
 /* store.c: the two state directories, and files in them with the right owner */
@@ -56,6 +64,10 @@ int store_private(Store *s, const char *name, Span content, RsError *err); /* wr
 int store_key(const Store *s, TpmKeyPurpose purpose, TpmKey *ret, RsError *err);
 const char *store_key_file(TpmKeyPurpose purpose);
 const char *store_certificate_file(TpmKeyPurpose purpose);
+
+/* chain.c */
+int chain_provide(const Options *o, Tpm *t, bool *ret_changed, RsError *err);
+int chain_first_record(const Options *o, Tpm *t, const Secret *gate, bool *ret_changed, RsError *err);
 
 /* config.c */
 int provision_tpm_config(const char *path, TpmConfig *ret, RsError *err);

@@ -16,6 +16,8 @@
 #include <reseal/base/file.h>
 #include <reseal/base/text.h>
 
+#include <reseal/tpm/chain.h>
+
 #include "provision.h"
 
 static int set_new(json_t *o, const char *key, json_t *value, RsError *err) {
@@ -82,6 +84,7 @@ static int add_tpm(json_t *receipt, Tpm *t, const uint8_t srk_name[TPM_NAME_SIZE
 
 static int fill(json_t *receipt, const Options *o, Tpm *t, const uint8_t srk_name[TPM_NAME_SIZE],
                 const TpmKey keys[_TPM_KEY_PURPOSE_MAX], RsError *err) {
+        TpmLevel level = TPM_LEVEL_L1;
         char when[32] = "";
         time_t now = time(NULL);
         struct tm tm;
@@ -97,7 +100,9 @@ static int fill(json_t *receipt, const Options *o, Tpm *t, const uint8_t srk_nam
         if (r >= 0)
                 r = set_new(receipt, "time", json_string(when), err);
         if (r >= 0)
-                r = set_new(receipt, "level", json_string("L1"), err);
+                r = tpm_level(t, &level, err);
+        if (r >= 0)
+                r = set_new(receipt, "level", json_string(level == TPM_LEVEL_L2 ? "L2" : "L1"), err);
         if (r >= 0)
                 r = add_tpm(receipt, t, srk_name, err);
         return r < 0 ? r : add_keys(receipt, keys, err);

@@ -385,6 +385,58 @@ int tpm_state_commit(Tpm *t, const Secret *gate_auth, const TpmRecord *record, R
         return tpm_end(t, r);
 }
 
+static uint64_t higher(uint64_t a, uint64_t b) {
+        return a > b ? a : b;
+}
+
+/* floor_epoch stays at the lower one: too low costs a fallback, too high would let old slots open. */
+static int salvage_inside(Tpm *t, TpmRecord *best, RsError *err) {
+        uint8_t bytes[NV_RECORD_SIZE], chain_bytes[LINK_RECORD_SIZE];
+        StateHandles h = { 0 };
+        ChainRecord chain;
+        uint64_t counter;
+        int r;
+
+        r = open_state(t, &h, err);
+        for (unsigned i = 0; r >= 0 && i < 2; i++) {
+                RsError damaged = RS_ERROR_INIT;
+                TpmRecord found, low;
+
+                r = nv_read(t, h.records[i], h.session, bytes, sizeof(bytes), err);
+                if (r < 0 || record_parse(bytes, &found, &counter, &damaged) < 0)
+                        continue;
+                low = *best;
+                if (best->empty || (!found.empty && found.release > best->release))
+                        *best = found;
+                best->crl_number = higher(found.crl_number, low.crl_number);
+                best->time_floor = higher(found.time_floor, low.time_floor);
+                if (low.trust_version > best->trust_version) {
+                        best->trust_version = low.trust_version;
+                        memcpy(best->trust_tag, low.trust_tag, sizeof(low.trust_tag));
+                }
+                if (!low.empty && low.floor_epoch < best->floor_epoch)
+                        best->floor_epoch = low.floor_epoch;
+        }
+        if (r < 0 || h.level != TPM_LEVEL_L2 || !h.chain.written)
+                return r;
+        r = chain_read(t, h.session, &h.chain, chain_bytes, &chain, err);
+        if (r >= 0)
+                tpm_record_set_chain(best, &chain);
+        return r;
+}
+
+int tpm_state_salvage(Tpm *t, TpmRecord *ret, RsError *err) {
+        TpmRecord best = { .empty = true };
+        int r;
+
+        r = tpm_begin(t, err);
+        if (r >= 0)
+                r = tpm_end(t, salvage_inside(t, &best, err));
+        if (r >= 0)
+                *ret = best;
+        return r;
+}
+
 int tpm_state_recover(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err) {
         unsigned attempt = 0;
         int r;

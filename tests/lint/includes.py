@@ -33,7 +33,7 @@ PROGRAMS = {
     'resealctl': ('base',),
     'bundle': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust'),
     'source-server': ('base', 'format', 'crypto', 'pki'),
-    'provision': ('base', 'format', 'crypto', 'pki', 'tpm', 'boot', 'slot'),
+    'provision': ('base', 'format', 'crypto', 'pki', 'tpm', 'boot', 'slot', 'trust'),
     'initramfs': ('base', 'format', 'crypto', 'pki', 'tpm', 'slot'),
 }
 

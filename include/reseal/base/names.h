@@ -45,6 +45,7 @@
 /* In RS_PATH_STATE_WRITER: the auth value of the TPM gate index, readable by reseal-writer only. */
 #define RS_FILE_GATE_AUTH "gate.auth"
 #define RS_FILE_SRK_NAME "srk.name"
+#define RS_FILE_TPM_SEEN "tpm.seen"
 
 /* In RS_PATH_STATE_TRUST: the trust set, readable by everybody. */
 #define RS_FILE_TRUST_SET "trust.set"

@@ -81,9 +81,13 @@ int tpm_state_commit(Tpm *t, const Secret *gate_auth, const TpmRecord *record, R
 int tpm_floor_raise(Tpm *t, const Secret *gate_auth, uint64_t below, RsError *err);
 /*
  * The way out after TPM_REWOUND and TPM_STATE: makes this record the valid one whatever R0 and R1 hold now.
- * For reseal-provision,
- * which has seen two recovery keys sign for it.  Level 2: its chain part must be that of CHAIN.
+ * For reseal-provision, which has seen two recovery keys sign for it.  Level 2: its chain part must be that
+ * of
+ * CHAIN.  What it starts from is salvage: the record of the highest release that still parses in R0, R1
+ * (and CHAIN), with
+ * the highest of each number of the state part; an empty record when nothing does.
  */
+int tpm_state_salvage(Tpm *t, TpmRecord *ret, RsError *err);
 int tpm_state_recover(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err);
 
 /*
