@@ -108,7 +108,8 @@ class Device:
 
     def start(self, slot, release, tries=None):
         self.vm.start()
-        self.took(f'power on to slot {slot}', time.monotonic() - self.up(slot, release, tries))
+        at = self.up(slot, release, tries)
+        self.took(f'power on to slot {slot}', time.monotonic() - at)
 
     def reboot(self, slot, release, tries=None):
         begin = time.monotonic()
