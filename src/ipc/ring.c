@@ -31,7 +31,8 @@ static int ring_map(int fd, Ring **ret, RsError *err) {
         void *base;
         Ring *r;
 
-        base = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, owned, 0);
+        /* All of it at once: a fault per page costs more than the copy of the page. */
+        base = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, owned, 0);
         if (base == MAP_FAILED)
                 return rs_fail_errno(err, errno, "ring: map");
         r = calloc(1, sizeof(*r));

@@ -6,6 +6,7 @@
  * been checked.  The digest in the locator is no protection, it tells a torn or never written slot from a finished
  * one; every number is held against the size of the volume before it leads anywhere.
  */
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,7 @@ int slot_trailer_read(int fd, uint64_t data_size, SlotTrailer *ret, RsError *err
                 r = parse_head(SPAN_ARRAY(block), data_size, &t, err);
         if (r < 0)
                 return r;
+        assert(t.manifest_cms_size > 0); /* parse_head */
         t.manifest_cms = malloc(t.manifest_cms_size);
         if (!t.manifest_cms)
                 return rs_fail_oom(err);

@@ -34,7 +34,8 @@
 #define METADATA_SIZE 16384u       /* one copy of the header */
 #define KEYSLOTS_SIZE (2u << 20)
 #define PBKDF2_ITERATIONS 1000u
-#define COPY_SIZE (1u << 20)
+#define ROOM_SIZE (1u << 20)       /* behind the header, see create_file */
+#define PIECE_SIZE (128u << 10)
 #define SECTOR_SIZE 512u
 
 static int format(Luks *l, const Secret *key, const Secret *passphrase, const char *token, RsError *err) {
@@ -71,7 +72,7 @@ static int create_file(const char *path, RsError *err) {
         if (unlink(path) < 0 && errno != ENOENT)
                 return rs_fail_errno(err, errno, "%s", path);
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd < 0 || ftruncate(fd, (off_t) SLOT_DATA_OFFSET + COPY_SIZE) < 0)
+        if (fd < 0 || ftruncate(fd, (off_t) SLOT_DATA_OFFSET + ROOM_SIZE) < 0)
                 return rs_fail_errno(err, errno, "%s", path);
         return 0;
 }
@@ -197,17 +198,63 @@ static int flush(int fd, RsError *err) {
         return fdatasync(fd) < 0 ? rs_fail_errno(err, errno, "slot, flushing the header") : 0;
 }
 
-/* [from, to) of the header area; `header` NULL: zeros.  The buffer is aligned for O_DIRECT. */
-static int write_area(int slot_fd, const uint8_t *header, uint8_t *buffer, size_t from, size_t to, RsError *err) {
+/*
+ * What belongs into the header area, piece by piece: from the header file, or zeros without one.  Both buffers are
+ * aligned for O_DIRECT and of PIECE_SIZE: a mapping as large as the header would cost a page fault per 4 KiB of it.
+ */
+typedef struct Area {
+        int slot_fd;
+        int file_fd;           /* -EBADF: zeros */
+        uint8_t *want, *got;
+} Area;
+
+static void area_done(Area *a) {
+        closep(&a->file_fd);
+        free(a->want);
+        free(a->got);
+}
+
+static int area_open(int slot_fd, const char *path, Area *ret, RsError *err) {
+        _cleanup_(area_done) Area a = { .slot_fd = slot_fd, .file_fd = -EBADF };
+        struct stat st;
+
+        a.want = medium_buffer_new(PIECE_SIZE);
+        a.got = medium_buffer_new(PIECE_SIZE);
+        if (!a.want || !a.got)
+                return rs_fail_oom(err);
+        memset(a.want, 0, PIECE_SIZE);
+        if (path) {
+                a.file_fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+                if (a.file_fd < 0 && errno == ENOENT)
+                        return rs_fail(err, VOLUME, "%s: no header file", path);
+                if (a.file_fd < 0 || fstat(a.file_fd, &st) < 0)
+                        return rs_fail_errno(err, errno, "%s", path);
+                if (!S_ISREG(st.st_mode) || st.st_size != (off_t) SLOT_DATA_OFFSET)
+                        return rs_fail(err, VOLUME, "%s: no header file", path);
+        }
+        *ret = a;
+        a = (Area){ .file_fd = -EBADF };
+        return 0;
+}
+
+static int area_want(const Area *a, size_t at, size_t size, RsError *err) {
+        int r;
+
+        if (a->file_fd < 0)
+                return 0;
+        r = file_pread_all(a->file_fd, a->want, size, at, err);
+        return r < 0 ? rs_context(err, "header file") : 0;
+}
+
+static int write_area(const Area *a, size_t from, size_t to, RsError *err) {
         for (size_t at = from; at < to;) {
-                size_t n = to - at < COPY_SIZE ? to - at : COPY_SIZE;
+                size_t n = to - at < PIECE_SIZE ? to - at : PIECE_SIZE;
                 int r;
 
-                if (header)
-                        memcpy(buffer, header + at, n);
-                else
-                        memset(buffer, 0, n);
-                r = file_pwrite_all(slot_fd, buffer, n, at, err);
+                r = area_want(a, at, n, err);
+                if (r < 0)
+                        return r;
+                r = file_pwrite_all(a->slot_fd, a->want, n, at, err);
                 if (r < 0)
                         return rs_context(err, "slot, writing the header");
                 at += n;
@@ -215,55 +262,46 @@ static int write_area(int slot_fd, const uint8_t *header, uint8_t *buffer, size_
         return 0;
 }
 
-static int check_area(int slot_fd, const uint8_t *header, uint8_t *buffer, RsError *err) {
-        for (size_t at = 0; at < SLOT_DATA_OFFSET; at += COPY_SIZE) {
-                static const uint8_t zero[RS_BLOCK_SIZE];
-                bool same = true;
+static int check_area(const Area *a, RsError *err) {
+        for (size_t at = 0; at < SLOT_DATA_OFFSET; at += PIECE_SIZE) {
                 int r;
 
-                r = file_pread_all(slot_fd, buffer, COPY_SIZE, at, err);
+                r = area_want(a, at, PIECE_SIZE, err);
+                if (r < 0)
+                        return r;
+                r = file_pread_all(a->slot_fd, a->got, PIECE_SIZE, at, err);
                 if (r < 0)
                         return rs_context(err, "slot, reading the header");
-                if (header)
-                        same = memcmp(buffer, header + at, COPY_SIZE) == 0;
-                for (size_t i = 0; !header && same && i < COPY_SIZE; i += sizeof(zero))
-                        same = memcmp(buffer + i, zero, sizeof(zero)) == 0;
-                if (!same)
+                if (memcmp(a->got, a->want, PIECE_SIZE) != 0)
                         return rs_fail(err, READ_BACK, "the header area at %zu", at);
         }
         return 0;
 }
 
 int slot_volume_erase(int slot_fd, RsError *err) {
-        _cleanup_(freep) uint8_t *buffer = medium_buffer_new(COPY_SIZE);
+        _cleanup_(area_done) Area a = { .file_fd = -EBADF };
         int r;
 
-        if (!buffer)
-                return rs_fail_oom(err);
-        r = write_area(slot_fd, NULL, buffer, 0, SLOT_DATA_OFFSET, err);
+        r = area_open(slot_fd, NULL, &a, err);
+        if (r == 0)
+                r = write_area(&a, 0, SLOT_DATA_OFFSET, err);
         if (r == 0)
                 r = flush(slot_fd, err);
-        return r < 0 ? r : check_area(slot_fd, NULL, buffer, err);
+        return r < 0 ? r : check_area(&a, err);
 }
 
 int slot_volume_commit(int slot_fd, const char *path, RsError *err) {
-        _cleanup_(freep) uint8_t *header = NULL, *buffer = medium_buffer_new(COPY_SIZE);
-        size_t size = 0;
+        _cleanup_(area_done) Area a = { .file_fd = -EBADF };
         int r;
 
-        if (!buffer)
-                return rs_fail_oom(err);
-        r = file_read(AT_FDCWD, path, SLOT_DATA_OFFSET, &header, &size, err);
-        if (r < 0)
-                return r;
-        if (r == 0 || size != SLOT_DATA_OFFSET)
-                return rs_fail(err, VOLUME, "%s: no header file", path);
-        r = write_area(slot_fd, header, buffer, METADATA_SIZE, SLOT_DATA_OFFSET, err);
+        r = area_open(slot_fd, path, &a, err);
+        if (r == 0)
+                r = write_area(&a, METADATA_SIZE, SLOT_DATA_OFFSET, err);
         if (r == 0)
                 r = flush(slot_fd, err);
         if (r == 0)
-                r = write_area(slot_fd, header, buffer, 0, METADATA_SIZE, err);
+                r = write_area(&a, 0, METADATA_SIZE, err);
         if (r == 0)
                 r = flush(slot_fd, err);
-        return r < 0 ? r : check_area(slot_fd, header, buffer, err);
+        return r < 0 ? r : check_area(&a, err);
 }

@@ -30,6 +30,8 @@
 #include <reseal/format/table.h>
 #include <reseal/pki/cms.h>
 
+#include "tls.h"
+
 typedef struct Bench {
         const uint8_t *bundle;
         size_t size;
@@ -188,6 +190,25 @@ static void measure(Bench *b, size_t p) {
         printf("%-24s %12llu %8.3f %8.3f\n", PRIMITIVES[p].name, (unsigned long long) bytes, cpu, wall);
 }
 
+typedef struct Clocks {
+        double cpu, wall;
+} Clocks;
+
+static void start_clocks(void *userdata) {
+        Clocks *c = userdata;
+        c->cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+        c->wall = seconds(CLOCK_MONOTONIC);
+}
+
+static void measure_tls(Bench *b) {
+        Clocks c = { 0 };
+
+        if (tls_receive(b->bundle, b->size, start_clocks, &c) < 0)
+                die(b, "TLS");
+        printf("%-24s %12zu %8.3f %8.3f\n", "tls-receive", b->size, seconds(CLOCK_PROCESS_CPUTIME_ID) - c.cpu,
+               seconds(CLOCK_MONOTONIC) - c.wall);
+}
+
 static void load(Bench *b, const char *path) {
         struct stat st;
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -238,6 +259,7 @@ int main(int argc, char **argv) {
             xts_new(xts_key, &b.xts, &b.err) < 0)
                 die(&b, argv[2]);
         memset(b.work, 0, RS_FRAME_SIZE_MAX);
+        measure_tls(&b);
         for (size_t i = 0; i < ELEMENTSOF(PRIMITIVES); i++)
                 measure(&b, i);
         EVP_CIPHER_free(gcm);

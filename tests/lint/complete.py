@@ -9,7 +9,7 @@ import re
 import tree
 
 LIMITS = 'include/reseal/format/limits.h'
-TIERS = ('tests/integration', 'tests/power', 'tests/attack', 'tests/tpm', 'tests/service')
+TIERS = ('tests/integration', 'tests/power', 'tests/attack', 'tests/tpm', 'tests/service', 'tests/boot')
 
 
 def check_registered():

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: CC0-1.0
+# dracut, modules.d/90reseal: reseal-unlock.service opens the slot that the bootloader chose.  Needs the systemd module;
+# the kernel command line has reseal.slot=A root=/dev/mapper/root ro.
+
+# shellcheck disable=SC2154 # variables of dracut's
+check() {
+        require_binaries reseal-unlock || return 1
+        [ -e "${dracutsysrootdir-}/etc/reseal/writer.conf" ] || return 255
+}
+
+depends() {
+        echo systemd dm
+}
+
+installkernel() {
+        hostonly='' instmods dm_crypt dm_verity xts aesni_intel sha256_generic sha256_ssse3 tpm_tis tpm_crb tpm_tis_spi
+}
+
+install() {
+        local conf=/etc/reseal/writer.conf root
+        root=$(sed -n 's/^[[:space:]]*firmware-root[[:space:]]*=[[:space:]]*//p' "${dracutsysrootdir-}$conf")
+        inst_multiple reseal-unlock "$conf" "$root"
+        # loaded by name, so that no list of libraries has it
+        inst_libdir_file 'libtss2-tcti-device.so.0*'
+        inst_simple "$moddir/reseal-unlock.service" "$systemdsystemunitdir/reseal-unlock.service"
+        $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-device.target reseal-unlock.service
+}

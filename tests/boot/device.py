@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A device of factory.sh in the machine of vm.py: what every scenario needs, and how it says what it found."""
+
+import atexit
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from vm import Lost, Tpm, Vm
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NEEDS = ('qemu-system-x86_64', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-mkimage', 'grub-editenv', 'sfdisk',
+         'depmod', 'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon')
+PORT = 28443
+
+
+def skip(why):
+    print(f'SKIP: {why}')
+    sys.exit(77)
+
+
+def check_tools():
+    if os.geteuid() != 0:
+        skip('needs root: file owners of the image')
+    os.environ['PATH'] += ':/usr/sbin:/sbin'
+    for tool in NEEDS:
+        if not shutil.which(tool):
+            skip(f'no {tool}')
+    for path in ('/usr/share/OVMF/OVMF_CODE_4M.fd', '/usr/lib/grub/x86_64-efi/loadenv.mod'):
+        if not os.path.exists(path):
+            skip(f'no {path}')
+
+
+class Device:
+    """From the factory; .vm is the machine.  Everything is gone when the script ends."""
+
+    def __init__(self, name, factory=()):
+        check_tools()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        self.begin = time.monotonic()
+        self.n_failed = self.n_checks = 0
+        self.nginx = self.vm = None
+        self.work = tempfile.mkdtemp(prefix=f'reseal-{name}.', dir='/var/tmp')
+        atexit.register(self._end)
+        with open(f'{self.work}/factory.log', 'wb') as log:
+            made = subprocess.run(['nice', '-n', '10', f'{HERE}/factory.sh', *factory, self.work, str(PORT)], stdout=log, stderr=log,
+                                  check=False)
+        if made.returncode != 0:
+            print(open(f'{self.work}/factory.log', encoding='utf-8', errors='replace').read()[-4000:])
+            sys.exit('the factory failed')
+        self.took('the factory')
+        self.nginx = subprocess.Popen(['nginx', '-c', f'{self.work}/nginx.conf', '-p', f'{self.work}/nginx'],
+                                      stderr=subprocess.DEVNULL)
+        self.vm = Vm(f'{self.work}/vm', f'{self.work}/disk.img', Tpm(f'{self.work}/dev/tpm'))
+
+    def _end(self):
+        if self.vm:
+            self.vm.cut()
+        if self.nginx:
+            self.nginx.terminate()
+            self.nginx.wait()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    # -- what is said -------------------------------------------------------------------------------------------------
+
+    def took(self, what, since=None):
+        print(f'     {what}: {time.monotonic() - (since or self.begin):.1f} s', flush=True)
+
+    def check(self, name, holds, otherwise=''):
+        self.n_checks += 1
+        self.n_failed += not holds
+        print(f'{"ok  " if holds else "FAIL"} {name}', flush=True)
+        if not holds and otherwise:
+            print('     | ' + str(otherwise).replace('\n', '\n     | '), flush=True)
+        return holds
+
+    def finish(self):
+        self.took('all of it')
+        print(f'{self.n_checks - self.n_failed} of {self.n_checks} hold')
+        sys.exit(self.n_failed != 0)
+
+    def scenario(self, steps):
+        """Runs steps(self); a machine that is lost is a failure that shows the end of its console."""
+        try:
+            steps(self)
+        except Lost as lost:
+            self.check(str(lost), False, '\n'.join(f'{at:7.1f} {text}' for at, text in self.vm.lines[-40:]))
+        self.finish()
+
+    # -- what is done -------------------------------------------------------------------------------------------------
+
+    def up(self, slot, release, tries=None, limit=900):
+        """Waits for the system: the slot the loader chose, counted or not, and what the initramfs wrote about it."""
+        first = len(self.vm.lines)
+        at, found = self.vm.wait(r'boot-test: up release (\d+) slot=(\w+) manifest=([0-9a-f]{64})', limit)
+        counted = [text for _, text in self.vm.lines[first:] if 'Reseal: trying slot' in text]
+        expected = [] if tries is None else [f'Reseal: trying slot {slot}, attempts left after this one: {tries}']
+        self.check(f'starts slot {slot} with release {release}, ' +
+                   ('uncounted' if tries is None else f'{tries} attempts left'),
+                   (found.group(1), found.group(2)) == (str(release), slot) and counted == expected,
+                   f'{found.group(0)}\n{counted}')
+        return at
+
+    def start(self, slot, release, tries=None):
+        self.vm.start()
+        at = self.up(slot, release, tries)
+        self.took(f'power on to slot {slot}', time.monotonic() - at)
+
+    def reboot(self, slot, release, tries=None):
+        begin = time.monotonic()
+        self.vm.send('systemctl reboot')
+        self.up(slot, release, tries)
+        self.took(f'restart to slot {slot}', begin)
+
+    def run(self, name, command, limit=900):
+        status, output = self.vm.run(command, limit)
+        self.check(name, status == 0, output)
+        return output
+
+    def until(self, command, pattern, limit=900):
+        """Asks again until the answer matches; the last answer."""
+        end = time.monotonic() + limit
+        while True:
+            output = self.vm.run(command, limit)[1]
+            if re.search(pattern, output):
+                return output
+            if time.monotonic() > end:
+                raise Lost(f'"{command}" does not say "{pattern}": {output}')
+            time.sleep(0.3)
+
+    def environment(self):
+        """GRUB's block as it is on the disk now, read in the guest."""
+        output = self.vm.run("tr -d '\\0' </boot/reseal/grubenv | grep =")[1]
+        return dict(line.split('=', 1) for line in output.splitlines() if '=' in line)
+
+    def url(self, name):
+        return f'https://source.example:{PORT}/{name}'
+
+    def bundle_id(self, name):
+        build = os.environ.get('BUILD_ROOT', f'{HERE}/../../build')
+        said = subprocess.run([f'{build}/src/bundle/reseal-bundle', 'info', f'{self.work}/{name}'], stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+        return re.search(r'^\s*id\s+(\w+)', said, re.M).group(1)
+
+    def lockout_counter(self):
+        """Of the TPM that the machine had; the machine is off."""
+        socket = f'{self.work}/tpm.sock'
+        process = subprocess.Popen(['swtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.work}/dev/tpm', '--server',
+                                    f'type=unixio,path={socket}', '--ctrl', f'type=unixio,path={socket}.ctrl', '--flags',
+                                    'not-need-init,startup-clear'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(600):
+                said = subprocess.run(['tpm2_getcap', '-T', f'swtpm:path={socket}', 'properties-variable'], text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+                found = re.search(r'TPM2_PT_LOCKOUT_COUNTER: (\w+)', said)
+                if found:
+                    return int(found.group(1), 0)
+                time.sleep(0.1)
+        finally:
+            process.kill()
+            process.wait()
+        return None

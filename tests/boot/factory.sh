@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# tests/boot/factory.sh [--tries N] [--epoch-release] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
+#
+#   WORK/disk.img       GPT: ESP (GRUB, kernel and initramfs of both slots), reseal-boot, slots A and B, reseal-data
+#   WORK/dev/tpm        the TPM's state, provisioned
+#   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
+#
+# --tries: attempts of a new slot, 3; --epoch-release: also a release 3, of security epoch 1.
+#
+# Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
+# other, only that the device does not run yet.  Needs root.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
+tries=3 epoch_release=
+while [[ ${1:-} = --* ]]; do
+        case $1 in
+        --tries) tries=$2 && shift ;;
+        --epoch-release) epoch_release=yes ;;
+        *) exit 2 ;;
+        esac
+        shift
+done
+work=${1:?factory.sh WORK [PORT]} port=${2:-28443}
+cache=${RESEAL_BOOT_CACHE:-/var/cache/reseal-boot}
+esp_mib=72 boot_mib=8 data_mib=96
+pids=()
+clean() {
+        [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true
+        wait 2>/dev/null || true
+}
+trap clean EXIT
+# shellcheck source=tests/integration/bus.sh
+. "$root/tests/integration/bus.sh"
+# shellcheck source=tests/integration/device.sh
+. "$root/tests/integration/device.sh"
+
+etc() {
+        mkdir -p "$work/etc/reseal"
+        cp "$work/pki/firmware/root.pem" "$work/etc/reseal/firmware-root.pem"
+        cp "$work/pki/source/root.pem" "$work/etc/reseal/source-root.pem"
+        cat >"$work/etc/reseal/reseal.conf" <<'C'
+[daemon]
+firmware-anchors = /etc/reseal/firmware-root.pem
+[source]
+anchors = /etc/reseal/source-root.pem
+[tpm]
+tcti = device:/dev/tpmrm0
+shared = yes
+C
+        # the sample as it is, but for line, board and attempts
+        sed -e 's/^line=.*/line=gateway/' -e 's/^compatible=.*/compatible=board/' -e "s/^tries=.*/tries=$tries/" "$root/conf/writer.conf" \
+                >"$work/etc/reseal/writer.conf"
+        chmod 644 "$work"/etc/reseal/*
+}
+
+# The writer on this machine, which "runs" slot B of a device that has not started yet, installs release 1 to A.
+slot_a() {
+        local d=$work/dev
+        printf 'slot=B\n' >"$d/booted"
+        grub-editenv "$d/boot/grubenv" set 'ORDER=B A' A_OK=0 A_TRY=0 B_OK=1 B_TRY=0
+        cp "$d/boot/grubenv" "$d/boot/grubenv.good"
+        truncate -s 0 "$d/slot-a" "$d/slot-b"
+        truncate -s "${slot_mib}M" "$d/slot-a" "$d/slot-b"
+        source_up
+        bundle r1.rsb 1 "$work/rootfs-1"
+        bundle r2.rsb 2 "$work/rootfs-2"
+        [ -z "$epoch_release" ] || bundle r3.rsb 3 "$work/rootfs-3" --epoch 1
+        writer_up
+        bus_up dev open
+        daemon_up dev
+        "$build/src/resealctl/resealctl" install "$url/r1.rsb" >"$work/factory-install.log" 2>&1 || {
+                cat "$work/factory-install.log" "$work/writer.log" >&2
+                return 1
+        }
+        clean
+        pids=()
+}
+
+esp() {
+        local image=$work/esp
+        truncate -s "${esp_mib}M" "$image"
+        mkfs.vfat -F 32 -s 1 -n ESP "$image" >/dev/null
+        mmd -i "$image" ::/EFI ::/EFI/BOOT ::/grub ::/A ::/B
+        mcopy -i "$image" "$work/vmlinuz" "$work/initrd" ::/A/
+        mcopy -i "$image" "$work/vmlinuz" "$work/initrd" ::/B/
+        printf 'configfile ($root)/grub/grub.cfg\n' >"$work/early.cfg"
+        grub-mkimage -O x86_64-efi -p /grub -c "$work/early.cfg" -o "$work/BOOTX64.EFI" \
+                part_gpt fat ext2 normal configfile linux loadenv test echo sleep reboot minicmd
+        mcopy -i "$image" "$work/BOOTX64.EFI" ::/EFI/BOOT/
+        mcopy -i "$image" "$here/grub.cfg" ::/grub/grub.cfg
+        mcopy -i "$image" "$root/conf/boot/grub/reseal.cfg" ::/grub/reseal.cfg
+}
+
+_id() { # passwd|group NAME -> number in the device's root
+        awk -F: -v n="$2" '$1 == n {print $3}' "$work/root/etc/$1"
+}
+
+# The factory's boot state: A was never started, B was never written.
+boot_partition() {
+        local tree=$work/boot
+        mkdir -p "$tree"
+        grub-editenv "$tree/grubenv" create
+        grub-editenv "$tree/grubenv" set 'ORDER=A B' A_OK=0 A_TRY=3 B_OK=0 B_TRY=0
+        grub-editenv "$tree/grubenv.good" create
+        chgrp -R "$(_id group reseal-boot)" "$tree"
+        chmod 664 "$tree"/grubenv*
+        mke2fs -q -t ext2 -b 1024 -L reseal-boot -d "$tree" "$work/boot.img" "${boot_mib}M"
+}
+
+data_partition() {
+        local var=$work/var d=$work/dev
+        cp -a "$work/root/var" "$var"
+        mkdir -p "$var/lib/reseal" "$var/lib/reseal-writer" "$var/log"
+        cp -a "$d/state/." "$var/lib/reseal/"
+        cp -a "$d/writer/." "$var/lib/reseal-writer/"
+        chown -R "$(_id passwd reseal):$(_id group reseal)" "$var/lib/reseal"
+        chown -R "$(_id passwd reseal-writer):$(_id group reseal-writer)" "$var/lib/reseal-writer"
+        chmod 750 "$var/lib/reseal" && chmod 700 "$var/lib/reseal-writer"
+        mke2fs -q -t ext4 -L reseal-data -d "$var" "$work/data.img" "${data_mib}M"
+}
+
+disk() {
+        local at=1 part
+        truncate -s $((2 + esp_mib + boot_mib + 2 * slot_mib + data_mib))M "$work/disk.img"
+        sfdisk --quiet --no-reread --no-tell-kernel "$work/disk.img" <<D
+label: gpt
+start=1MiB, size=${esp_mib}MiB, type=U, name=ESP
+size=${boot_mib}MiB, name=reseal-boot
+size=${slot_mib}MiB, name=reseal-slot-rootfs-a
+size=${slot_mib}MiB, name=reseal-slot-rootfs-b
+size=${data_mib}MiB, name=reseal-data
+D
+        for part in esp boot.img dev/slot-a dev/slot-b data.img; do
+                dd if="$work/$part" of="$work/disk.img" bs=1M seek=$at conv=notrunc,sparse status=none
+                at=$((at + $(stat -c %s "$work/$part") / 1048576))
+        done
+        rm -rf "$work"/{esp,boot.img,data.img,boot,var,BOOTX64.EFI,early.cfg} "$work"/dev/slot-[ab]
+}
+
+# as source_up, on the port that release 2 and its ticket are asked for at
+source_conf() {
+        sed -i "s/listen 127.0.0.1:[0-9]*/listen 127.0.0.1:$port/" "$work/nginx.conf"
+}
+
+mkdir -p "$work"
+"$here/tree.sh" "$cache"
+"$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
+etc
+"$here/image.sh" "$cache" "$build" "$work" ${epoch_release:+3}
+slot_mib=$((($(stat -c %s "$work/rootfs-1") + $(stat -c %s "$work/rootfs-2")) / 2 / 1048576 + 16))
+device_up
+slot_a
+esp
+boot_partition
+data_partition
+disk
+source_conf

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A whole machine: QEMU (TCG) with firmware, disk, network and a TPM of its own.
+
+    tpm = Tpm(directory)                       # state survives, as in a chip
+    vm = Vm(directory, disk, tpm)              # directory: sockets, log, the firmware's variables
+    vm.start()                                 # power on
+    vm.wait('boot-test: up', seconds)          # a line of the console that matches; Lost if it does not come; goes
+                                               # with the guest through its restarts
+    vm.run('resealctl status')                 # in the guest, through a virtio port: (exit status, output)
+    vm.cut()                                   # power off, in the middle of whatever it does
+    vm.off()                                   # shut down properly
+
+Waits are for lines and answers, never for an amount of time; the limits only end what hangs.  Everything that is
+started here is ended here, by its process id, also when the script dies (PR_SET_PDEATHSIG)."""
+
+import ctypes
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd'
+VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd'
+PR_SET_PDEATHSIG = 1
+RESTARTS_MAX = 20
+ESCAPES = re.compile(r'\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f]')
+
+
+class Lost(Exception):
+    """What was waited for did not come."""
+
+
+def _dies_with_us():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(10)
+
+
+class Tpm:
+    def __init__(self, state):
+        self.state = state
+        self.socket = os.path.join(state, 'vm.sock')
+        self.process = None
+
+    def start(self):
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+        self.process = subprocess.Popen(
+            ['swtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.state}', '--ctrl', f'type=unixio,path={self.socket}',
+             '--log', f'file={self.state}/vm.log,level=1', '--terminate'], preexec_fn=_dies_with_us)
+        end = time.monotonic() + 60
+        while not os.path.exists(self.socket):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Lost('swtpm does not start')
+            time.sleep(0.02)
+
+    def cut(self):
+        """No TPM2_Shutdown, no chance to save anything."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.wait()
+            self.process = None
+
+
+class Vm:
+    def __init__(self, directory, disk, tpm, memory=768):
+        self.directory, self.disk, self.tpm, self.memory = directory, disk, tpm, memory
+        self.process = self.agent = None
+        self.started = 0.0
+        self.lines = []          # (seconds since power on, text)
+        self.rest = b''
+        self.n_restarts = 0      # by the guest itself, since power on
+        self.seen = 0            # lines that wait() has gone past
+        os.makedirs(directory, exist_ok=True)
+        self.log = open(os.path.join(directory, 'console.log'), 'ab')
+        self.agent_path = os.path.join(directory, 'agent')
+        self.variables = os.path.join(directory, 'variables.fd')
+        if not os.path.exists(self.variables):
+            shutil.copy(VARIABLES, self.variables)
+
+    def _arguments(self):
+        return ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-no-reboot',
+                '-m', str(self.memory), '-nodefaults', '-no-user-config', '-display', 'none',
+                '-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console',
+                '-drive', f'if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}',
+                '-drive', f'if=pflash,format=raw,unit=1,file={self.variables}',
+                '-drive', f'if=none,id=disk,file={self.disk},format=raw,cache=writeback',
+                '-device', 'virtio-blk-pci,drive=disk,bootindex=0',
+                '-chardev', f'socket,id=tpm,path={self.tpm.socket}', '-tpmdev', 'emulator,id=tpm0,chardev=tpm',
+                '-device', 'tpm-tis,tpmdev=tpm0',
+                '-netdev', 'user,id=net,restrict=off', '-device', 'virtio-net-pci,netdev=net,romfile=',
+                '-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci',
+                '-chardev', f'socket,id=agent,path={self.agent_path},server=on,wait=off',
+                '-device', 'virtserialport,chardev=agent,name=org.reseal.test']
+
+    def start(self):
+        self.tpm.start()
+        self.started = time.monotonic()
+        self.lines, self.rest, self.seen, self.n_restarts = [], b'', 0, 0
+        self._spawn()
+
+    def _spawn(self):
+        self.process = subprocess.Popen(self._arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, preexec_fn=_dies_with_us)
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def seconds(self):
+        return time.monotonic() - self.started
+
+    # -- console ------------------------------------------------------------------------------------------------------
+
+    def _drain(self, seconds):
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        if not ready:
+            return True
+        data = os.read(self.process.stdout.fileno(), 65536)
+        self.log.write(data)
+        self.log.flush()
+        self.rest += data
+        *whole, self.rest = re.split(rb'[\r\n]+', self.rest)
+        for line in whole:
+            text = ESCAPES.sub('', line.decode('utf-8', 'replace')).strip()
+            if text:
+                self.lines.append((self.seconds(), text))
+        return bool(data)
+
+    def wait(self, pattern, limit=600):
+        """The next line that matches, as (seconds, match)."""
+        expression = re.compile(pattern)
+        end = time.monotonic() + limit
+        while True:
+            while self.seen < len(self.lines):
+                at, text = self.lines[self.seen]
+                self.seen += 1
+                found = expression.search(text)
+                if found:
+                    return at, found
+            if time.monotonic() > end:
+                raise Lost(f'no "{pattern}" on the console within {limit} s')
+            if not self._drain(0.5):
+                self.n_restarts += 1
+                if self.n_restarts > RESTARTS_MAX:
+                    raise Lost(f'the machine only restarts, no "{pattern}"')
+                self._restart()
+
+    def _restart(self):
+        """The guest restarted (-no-reboot: QEMU ends then): power off and on, as a watchdog or a reset line does it."""
+        self.forget_agent()
+        self.process.wait()
+        self.process.stdout.close()
+        self.tpm.cut()
+        self.tpm.start()
+        self._spawn()
+
+    def find(self, pattern):
+        """All lines so far that match."""
+        return [(at, text) for at, text in self.lines if re.search(pattern, text)]
+
+    # -- hands in the guest -------------------------------------------------------------------------------------------
+
+    def _receive(self, end):
+        ready, _, _ = select.select([self.agent, self.process.stdout], [], [], max(0, min(0.5, end - time.monotonic())))
+        if self.process.stdout in ready and not self._drain(0):
+            raise Lost('the machine went away')
+        return self.agent.recv(65536) if self.agent in ready else b''
+
+    def _answer(self, command, end):
+        self.agent.sendall(command.encode() + b'\n')
+        data = b''
+        while True:
+            data += self._receive(end)
+            found = re.search(rb'(?:^|\n)RC (\d+)\n$', data)
+            if found:
+                return int(found.group(1)), data[:found.start()].decode('utf-8', 'replace')
+            if time.monotonic() > end:
+                raise Lost(f'no answer to "{command}"')
+
+    def _connect(self, end):
+        # The guest may not have opened its end yet: ask until an answer to this very question comes.
+        for n in range(10000):
+            if time.monotonic() > end:
+                raise Lost('the guest does not answer')
+            self.agent = socket.socket(socket.AF_UNIX)
+            self.agent.connect(self.agent_path)
+            try:
+                if self._answer(f'echo hello {n}', min(end, time.monotonic() + 5 + n)) == (0, f'hello {n}'):
+                    return
+            except Lost:
+                if self.process.poll() is not None:
+                    raise
+            self.agent.close()
+
+    def run(self, command, limit=600):
+        end = time.monotonic() + limit
+        if not self.agent:
+            self._connect(end)
+        return self._answer(command, end)
+
+    def send(self, command):
+        """For what ends the guest: there may be no answer."""
+        if not self.agent:
+            self._connect(time.monotonic() + 600)
+        self.agent.sendall(command.encode() + b'\n')
+
+    # -- power --------------------------------------------------------------------------------------------------------
+
+    def forget_agent(self):
+        """After a reboot of the guest."""
+        if self.agent:
+            self.agent.close()
+        self.agent = None
+
+    def cut(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.wait()
+            self.process.stdout.close()
+            self.process = None
+        self.forget_agent()
+        self.tpm.cut()
+
+    def off(self, limit=600):
+        self.send('systemctl poweroff')
+        end = time.monotonic() + limit
+        while self.process.poll() is None and time.monotonic() < end:
+            self._drain(0.5)
+        gone = self.process.poll() is not None
+        self.cut()
+        if not gone:
+            raise Lost('the machine does not shut down')
