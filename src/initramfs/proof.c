@@ -22,6 +22,7 @@ static int open_manifest(const SlotTrailer *t, const TrustAnchors *root, Proof *
                 .eku_oid = RS_OID_EKU_IMAGE_SIGNING,
                 .time_low = 0,
                 .time_high = UINT64_MAX,
+                .firmware_place = true,
         };
         _cleanup_(freep) uint8_t *content = NULL;
         SignerInfo signer;

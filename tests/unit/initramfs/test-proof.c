@@ -52,7 +52,7 @@ static int setup(void **state) {
 
         if (pki_setup(state) < 0 || anchors_load(pki_path("firmware/root.pem"), &root, &err) < 0)
                 return -1;
-        sign("rootfs", "firmware/signer", &good_cms, good_id);
+        sign("rootfs", "firmware/signer-1", &good_cms, good_id);
         return 0;
 }
 
@@ -141,7 +141,7 @@ static void image_must_be_of_the_manifest_and_of_the_class(void **state) {
         (void) state;
         t.image_number = 1;
         assert_int_equal(judge(&t, good_id), RS_REASON_SLOT_CONTENT);
-        sign("kernel", "firmware/signer", &cms, id);
+        sign("kernel", "firmware/signer-1", &cms, id);
         t = trailer_of(&cms, id);
         assert_int_equal(judge(&t, id), RS_REASON_SLOT_CLASS);
         encoder_done(&cms);
