@@ -111,7 +111,7 @@ static int fetch_beside(const EvidencePlace *place, const char *name, size_t max
 /* -- revocation ------------------------------------------------------------------------------------------------- */
 
 /* One by one: an old list does not keep a new one out. */
-static int send_crls(WriterClient *writer, Span set, RsError *err) {
+static int send_crls(SourceLists *lists, WriterClient *writer, Span set, RsError *err) {
         Reader r = READER(set);
         uint32_t n = reader_u32(&r);
 
@@ -131,6 +131,8 @@ static int send_crls(WriterClient *writer, Span set, RsError *err) {
                 if (writer_call_evidence(writer, WRITER_EVIDENCE_CRLS, encoder_view(&one), &changed, &why) < 0 &&
                     why.reason != RS_REASON_CRL_ROLLBACK)
                         return rs_pass(err, &why);
+                if (why.reason == RS_REASON_NONE && lists && source_lists_add(lists, der, err) < 0)
+                        return -err->errnum;
         }
         return reader_finish(&r) < 0 ? rs_fail(err, FORMAT, "revocation lists: not well-formed") : 0;
 }
@@ -141,11 +143,11 @@ static int bring_crls(const EvidencePlace *place, WriterClient *writer, RsError 
 
         int r = read_section(place, &place->head->header.crls, CRLS_MAX, &inside, &n_inside, err);
         if (r > 0)
-                r = send_crls(writer, SPAN(inside, n_inside), err);
+                r = send_crls(place->lists, writer, SPAN(inside, n_inside), err);
         if (r >= 0)
                 r = fetch_beside(place, "crls", CRLS_MAX, &beside, &n_beside, err);
         if (r > 0)
-                r = send_crls(writer, SPAN(beside, n_beside), err);
+                r = send_crls(place->lists, writer, SPAN(beside, n_beside), err);
         return r < 0 ? r : 0;
 }
 
@@ -251,7 +253,7 @@ static int bring_links(const EvidencePlace *place, const WriterTrust *trust, Wri
 static int refused_anyway(const WriterTrust *trust, RsError *err) {
         RsError why = { .reason = (RsReason) trust->reason, .errnum = rs_reason_errno((RsReason) trust->reason) };
 
-        (void) snprintf(why.text, sizeof(why.text), "%s", trust->text);
+        (void) snprintf(why.text, sizeof(why.text), "%.*s", (int) sizeof(why.text) - 1, trust->text);
         return rs_pass(err, &why);
 }
 
@@ -265,10 +267,13 @@ int evidence_send(const EvidencePlace *place, WriterClient *writer, RsError *err
                 return r;
         if (trust->reason != RS_REASON_NONE && trust->reason != RS_REASON_CRL_ROLLBACK)
                 return refused_anyway(trust, err);
-        r = bring_crls(place, writer, err);
+        /* Links first: the authority that signed a list may be known from them only. */
+        r = bring_links(place, trust, writer, err);
+        if (r >= 0)
+                r = bring_crls(place, writer, err);
+        if (r >= 0 && place->lists)
+                r = source_lists_check(place->lists, trust, err);
         if (r >= 0)
                 r = bring_statement(place, writer, err);
-        if (r >= 0)
-                r = bring_links(place, trust, writer, err);
         return r;
 }

@@ -24,6 +24,7 @@ typedef struct EvidencePlace {
         const char *url;         /* of the bundle */
         Source *source;
         const Head *head;
+        SourceLists *lists;      /* reseald's own copies; NULL: none are kept */
 } EvidencePlace;
 
 /* Revocation lists, freshness statement, and the links from the accepted release to this one. */

@@ -253,6 +253,7 @@ static int act_offer(Run *run, RsError *err) {
                 .url = run->order->url,
                 .source = run->source,
                 .head = &run->head,
+                .lists = run->env->lists,
         };
 
         int r = evidence_send(&place, run->writer, err);

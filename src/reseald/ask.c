@@ -83,6 +83,13 @@ static int find_slot(Ask *a, char ret[33]) {
         return rs_fail(&a->err, STATE, "it is not known which slot is the other one");
 }
 
+/* Behind the set's number and length: the one list. */
+static int import_list(Ask *a, WriterClient *w) {
+        int r = writer_call_evidence(w, WRITER_EVIDENCE_CRLS, encoder_view(&a->crl), &a->changed, &a->err);
+
+        return r < 0 ? r : source_lists_add(a->manager->lists, SPAN(a->crl.data + 8, a->crl.size - 8), &a->err);
+}
+
 static int run_writer(Ask *a) {
         _cleanup_(writer_client_freep) WriterClient *w = NULL;
         char slot[33];
@@ -94,7 +101,7 @@ static int run_writer(Ask *a) {
         if (r >= 0 && a->kind == ASK_CHAIN)
                 r = writer_call_trust(w, &a->trust, &a->err);
         if (r >= 0 && a->kind == ASK_IMPORT)
-                r = writer_call_evidence(w, WRITER_EVIDENCE_CRLS, encoder_view(&a->crl), &a->changed, &a->err);
+                r = import_list(a, w);
         if (r < 0 || a->kind != ASK_MARK)
                 return r;
         r = find_slot(a, slot);

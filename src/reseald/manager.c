@@ -96,6 +96,10 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
         m->state_dir_fd = open(m->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (m->state_dir_fd < 0)
                 return rs_fail_errno(err, errno, "%s", m->config.state_dir);
+        r = source_lists_open(m->state_dir_fd, m->identity.source_anchors, &m->lists, err);
+        if (r < 0)
+                return r;
+        m->config.https.crls = source_lists_set(m->lists);
         m->ask_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         m->writer_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (m->ask_cancel_fd < 0 || m->writer_cancel_fd < 0)
@@ -189,6 +193,7 @@ Manager *manager_free(Manager *m) {
         m->worker = worker_free(m->worker); /* waits; its tasks answer what they were asked */
         m->bus = sd_bus_flush_close_unref(m->bus);
         m->event = sd_event_unref(m->event);
+        m->lists = source_lists_free(m->lists);
         identity_done(&m->identity);
         daemon_config_done(&m->config);
         closep(&m->state_dir_fd);
@@ -213,6 +218,7 @@ JobEnv manager_job_env(const Manager *m, int cancel_fd) {
                 .tpm = m->identity.tpm,
                 .unwrap = unwrap->present ? &unwrap->key : NULL,
                 .tsa_url = m->config.tsa_url,
+                .lists = m->lists,
                 .writer_socket = m->config.writer_socket,
                 .writer_retry_usec = m->config.writer_retry_usec,
                 .writer_retries = (unsigned) m->config.writer_retries,

@@ -70,6 +70,7 @@ struct Manager {
         sd_bus *bus;
         DaemonConfig config;
         Identity identity;
+        SourceLists *lists;          /* worker, but for opening */
         int state_dir_fd;
         Worker *worker;
         Job *job;                    /* the one installation that runs, or NULL */

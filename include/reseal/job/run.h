@@ -14,6 +14,7 @@
  */
 #include <reseal/format/bundle.h>
 #include <reseal/format/manifest.h>
+#include <reseal/job/lists.h>
 #include <reseal/job/machine.h>
 #include <reseal/job/record.h>
 #include <reseal/pki/path.h>
@@ -28,6 +29,7 @@ typedef struct JobEnv {
         const TpmKey *unwrap;                   /* NULL: not provisioned, encrypted bundles are refused */
         uint8_t device_id[RS_DIGEST_SIZE];
         const char *tsa_url;                    /* time-stamp authority; NULL: the time is never proven */
+        SourceLists *lists;                     /* revoked certificates of the source; NULL: none are kept */
         RsError time_failure;                   /* out: why the time is not proven */
         const char *writer_socket;
         uint64_t writer_retry_usec;             /* pause before a lost writer is asked again */

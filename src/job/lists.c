@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * lists - which certificates of the source are revoked, kept between jobs.
+ *
+ * The writer keeps all lists and guards their numbers by the TPM; reseald needs those of the source before it speaks to
+ * one, and keeps copies.  A copy that was put back is found by its number, which the writer tells.  Revocation takes
+ * effect at the next handshake and at the next ticket.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <reseal/base/file.h>
+#include <reseal/format/bundle.h>
+#include <reseal/job/lists.h>
+
+#define FILE_LISTS "crls"
+#define FILE_MAX (CRL_COUNT_MAX * (CRL_SIZE_MAX + 4u) + 4u)
+
+struct SourceLists {
+        int dir_fd;
+        const TrustAnchors *source;
+        CrlSet *set;
+};
+
+/* A list that has become unusable (its anchor is gone) is left out. */
+static int load_one(void *userdata, Span der, RsError *err) {
+        SourceLists *l = userdata;
+        RsError unused = RS_ERROR_INIT;
+        CrlInfo info;
+        bool changed;
+
+        (void) err;
+        (void) crl_set_add(l->set, der, l->source, NULL, &changed, &info, &unused);
+        return 0;
+}
+
+int source_lists_open(int dir_fd, const TrustAnchors *source, SourceLists **ret, RsError *err) {
+        _cleanup_(source_lists_freep) SourceLists *l = calloc(1, sizeof(*l));
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        RsError unused = RS_ERROR_INIT;
+        size_t size;
+
+        if (!l)
+                return rs_fail_oom(err);
+        l->dir_fd = dir_fd;
+        l->source = source;
+        int r = crl_set_new(&l->set, err);
+        if (r >= 0)
+                r = file_read(dir_fd, FILE_LISTS, FILE_MAX, &bytes, &size, err);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                (void) bundle_crls_walk(SPAN(bytes, size), load_one, l, &unused);
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+SourceLists *source_lists_free(SourceLists *l) {
+        if (!l)
+                return NULL;
+        l->set = crl_set_free(l->set);
+        free(l);
+        return NULL;
+}
+
+const CrlSet *source_lists_set(const SourceLists *l) {
+        return l->set;
+}
+
+static int save(const SourceLists *l, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        Span ders[CRL_COUNT_MAX];
+        uint32_t n = crl_set_count(l->set);
+
+        for (uint32_t i = 0; i < n; i++)
+                ders[i] = crl_set_der(l->set, i);
+        int r = bundle_crls_encode(ders, n, &e, err);
+        return r < 0 ? r : file_replace(l->dir_fd, FILE_LISTS, encoder_view(&e), 0600, err);
+}
+
+int source_lists_add(SourceLists *l, Span der, RsError *err) {
+        RsError why = RS_ERROR_INIT;
+        bool changed = false;
+        CrlInfo info;
+
+        int r = crl_set_add(l->set, der, l->source, NULL, &changed, &info, &why);
+        if (r < 0 && (why.reason == RS_REASON_CERTIFICATE || why.reason == RS_REASON_CRL_ROLLBACK))
+                return 0; /* of another domain, or older than what is here */
+        if (r < 0)
+                return rs_pass(err, &why);
+        return changed ? save(l, err) : 0;
+}
+
+int source_lists_check(const SourceLists *l, const WriterTrust *trust, RsError *err) {
+        for (uint32_t i = 0; i < crl_set_count(l->set); i++) {
+                CrlInfo own;
+
+                crl_set_info(l->set, i, &own);
+                for (uint32_t k = 0; k < trust->n_crls; k++)
+                        if (memcmp(own.issuer_key, trust->crls[k].issuer_key, sizeof(own.issuer_key)) == 0 &&
+                            own.number < trust->crls[k].number)
+                                return rs_fail(err, CRL_ROLLBACK, "%s: number %llu here, %llu at the writer", own.issuer,
+                                               (unsigned long long) own.number,
+                                               (unsigned long long) trust->crls[k].number);
+        }
+        return 0;
+}
