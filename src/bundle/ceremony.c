@@ -217,15 +217,50 @@ static int chain_name(const CeremonyOptions *o, LinkKind kind, uint8_t ret[LINK_
         return r;
 }
 
+/* A certificate for another release would make a link that every device refuses: say so here, not in the field. */
+static int check_place(X509 *signer, const Manifest *manifest, RsError *err) {
+        FirmwarePlace place;
+        int r = firmware_place_get(signer, &place, err);
+
+        if (r < 0)
+                return r;
+        if (strcmp(place.line, manifest->line) != 0 || place.index != manifest->release || place.epoch != manifest->epoch)
+                return rs_fail(err, CHAIN, "the certificate is for release %llu, epoch %u of line %s, the bundle holds "
+                               "release %llu, epoch %u of line %s", (unsigned long long) place.index, place.epoch,
+                               place.line, (unsigned long long) manifest->release, manifest->epoch, manifest->line);
+        return 0;
+}
+
+/* The link of the release before: its log head is continued, and its signer is not this one. */
+static int take_before(const CeremonyOptions *o, LinkKind kind, const Manifest *manifest, const uint8_t spki[SHA256_SIZE],
+                       uint8_t ret_log_head[32], RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        Span bytes;
+        Link before;
+        int r;
+
+        if (!o->after)
+                return kind != LINK_NEXT ? 0 : rs_fail(err, INVALID, "a link needs --after, the link of the release before");
+        r = read_file(o->after, LINK_MAX, &data, &bytes, err);
+        if (r == 0)
+                r = link_parse(bytes, &before, err);
+        if (r < 0)
+                return rs_context(err, "%s", o->after);
+        if (before.record.index + 1 != manifest->release)
+                return rs_fail(err, CHAIN, "%s is of release %llu, not of the one before %llu", o->after,
+                               (unsigned long long) before.record.index, (unsigned long long) manifest->release);
+        if (memcmp(before.record.signer_spki, spki, SHA256_SIZE) == 0)
+                return rs_fail(err, CHAIN_REUSE, "the key was the signer of the release before");
+        memcpy(ret_log_head, before.record.log_head, 32);
+        return 0;
+}
+
 static int step_draft(const CeremonyOptions *o, RsError *err) {
         _cleanup_(encoder_done) Encoder draft = ENCODER_INIT, endorser = ENCODER_INIT, endorser2 = ENCODER_INIT;
         _cleanup_(bundle_file_freep) BundleFile *bundle = NULL;
         _cleanup_(X509_freep) X509 *signer = NULL, *authority = NULL;
-        _cleanup_(freep) uint8_t *after = NULL;
         uint8_t spki[SHA256_SIZE];
         LinkPlan plan = { 0 };
-        Span span;
-        Link before;
         int r;
 
         r = parse_kind(o->kind, &plan.kind, err);
@@ -239,17 +274,14 @@ static int step_draft(const CeremonyOptions *o, RsError *err) {
                 r = load_spki(o->endorser, &endorser, err);
         if (r == 0 && o->endorser2)
                 r = load_spki(o->endorser2, &endorser2, err);
-        if (r == 0 && o->after) {
-                r = read_file(o->after, LINK_MAX, &after, &span, err);
-                if (r == 0)
-                        r = link_parse(span, &before, err);
-                if (r == 0)
-                        memcpy(plan.log_head_before, before.record.log_head, sizeof(plan.log_head_before));
-        }
         if (r == 0)
                 r = path_spki_sha256(signer, spki, err);
         if (r == 0)
                 r = check_unused(o, spki, bundle->manifest->release, err);
+        if (r == 0)
+                r = check_place(signer, bundle->manifest, err);
+        if (r == 0)
+                r = take_before(o, plan.kind, bundle->manifest, spki, plan.log_head_before, err);
         if (r == 0)
                 r = chain_name(o, plan.kind, plan.chain_name, err);
         if (r < 0)
@@ -265,18 +297,63 @@ static int step_draft(const CeremonyOptions *o, RsError *err) {
 
 /* -- what is signed --------------------------------------------------------------------------------------------- */
 
-static void show_link(const Link *link) {
-        static const char *const kinds[] = { [LINK_NEXT] = "link", [LINK_BRIDGE] = "bridge", [LINK_GENESIS] = "genesis" };
-        char manifest[HEX_SIZE(32)], signer[HEX_SIZE(32)], head[HEX_SIZE(32)];
+static void show_digest(const char *what, const uint8_t digest[SHA256_SIZE]) {
+        char hex[HEX_SIZE(SHA256_SIZE)];
 
-        hex_encode(SPAN_ARRAY(link->record.manifest_digest), manifest);
-        hex_encode(SPAN_ARRAY(link->record.signer_spki), signer);
-        hex_encode(SPAN_ARRAY(link->record.log_head), head);
-        (void) printf("kind         %s\nrelease      %llu, epoch %u\nmanifest     %s\nsigner       %s\nlog head     %s\n",
-                      kinds[link->kind], (unsigned long long) link->record.index, link->record.epoch, manifest, signer, head);
+        hex_encode(SPAN(digest, SHA256_SIZE), hex);
+        (void) printf("%-12s %s\n", what, hex);
+}
+
+static int show_spki(const char *what, Span spki, RsError *err) {
+        uint8_t digest[SHA256_SIZE];
+        int r;
+
+        if (!spki.size)
+                return 0;
+        r = digest_sha256(spki, digest, err);
+        if (r == 0)
+                show_digest(what, digest);
+        return r;
+}
+
+static int parse_der(Span der, X509 **ret, RsError *err) {
+        const unsigned char *p = der.data;
+
+        *ret = d2i_X509(NULL, &p, (long) der.size);
+        return *ret ? 0 : rs_fail_ssl(err, CERTIFICATE, "the link's certificate is damaged");
+}
+
+/* Keys as SHA-256 of their SubjectPublicKeyInfo, as everywhere. */
+static int show_link(const Link *link, RsError *err) {
+        static const char *const kinds[] = { [LINK_NEXT] = "link", [LINK_BRIDGE] = "bridge", [LINK_GENESIS] = "genesis" };
+        _cleanup_(X509_freep) X509 *signer = NULL, *authority = NULL;
+        uint8_t spki[SHA256_SIZE];
+        FirmwarePlace place;
+        int r = parse_der(link->signer, &signer, err);
+
+        if (r == 0)
+                r = parse_der(link->authority, &authority, err);
+        if (r == 0)
+                r = firmware_place_get(signer, &place, err);
+        if (r == 0)
+                r = path_spki_sha256(authority, spki, err);
+        if (r < 0)
+                return r;
+        (void) printf("kind         %s\nrelease      %llu, epoch %u, line %s\n", kinds[link->kind],
+                      (unsigned long long) link->record.index, link->record.epoch, place.line);
+        show_digest("manifest", link->record.manifest_digest);
+        show_digest("signer", link->record.signer_spki);
+        show_digest("authority", spki);
+        r = show_spki("endorser", link->endorser, err);
+        if (r == 0)
+                r = show_spki("approver", link->endorser2, err);
+        if (r < 0)
+                return r;
+        show_digest("log head", link->record.log_head);
         (void) printf("endorsement  %s\napproval     %s\npossession   %s\n",
                       link->kind == LINK_GENESIS ? "none needed" : link->endorsement.size ? "signed" : "open",
                       link->approval.size ? "signed" : "open", link->possession.size ? "signed" : "open");
+        return 0;
 }
 
 static int show_trust_set(Span cms, RsError *err) {
@@ -305,9 +382,7 @@ static int step_show(const CeremonyOptions *o, RsError *err) {
         if (bytes.size == 0 || bytes.data[0] == 0x30) /* DER */
                 return show_trust_set(bytes, err);
         r = link_parse(bytes, &link, err);
-        if (r == 0)
-                show_link(&link);
-        return r;
+        return r < 0 ? r : show_link(&link, err);
 }
 
 static int sign_step(const CeremonyOptions *o, int (*sign)(Span, EVP_PKEY *, Encoder *, RsError *), RsError *err) {
@@ -320,9 +395,10 @@ static int sign_step(const CeremonyOptions *o, int (*sign)(Span, EVP_PKEY *, Enc
 
         if (r == 0)
                 r = link_parse(draft, &link, err);
+        if (r == 0)
+                r = show_link(&link, err);
         if (r < 0)
                 return r;
-        show_link(&link);
         (void) fflush(stdout);
         r = key_load(o->key, &key, err);
         if (r == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * reseal-source - the program of the update source: tickets for devices, and a directory that a static server serves.
+ * reseal-source - the program of the update source: tickets for devices, statements of what is the latest release,
+ * and a directory that a static server serves.
  *
- *   user            whoever may use the transport and the ticket key; never root for its own sake
+ *   user            whoever may use the transport, ticket or freshness key; never root for its own sake
  *   holds           the content key of one release, in a Secret, while it runs
  *   hostile input   bundles and device certificates
  *   never           sign a release, speak to the network
@@ -23,6 +24,7 @@
 #include "offer.h"
 #include "options.h"
 #include "publish.h"
+#include "state.h"
 
 /* What the command line names, loaded. */
 typedef struct Keys {
@@ -119,6 +121,8 @@ static int run(const Options *o, RsError *err) {
         _cleanup_(offer_freep) Offer *offer = NULL;
         int r;
 
+        if (o->verb == VERB_STATEMENT)
+                return state_latest(o, err);
         if (o->firmware_root) {
                 r = anchors_load(o->firmware_root, &firmware_root, err);
                 if (r < 0)

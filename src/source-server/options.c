@@ -12,14 +12,17 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/text.h>
+#include <reseal/format/statement.h>
 
 #include "options.h"
 
+#define DAY (24u * 3600)
 #define TIME_MAX (1ull << 40) /* as format-ticket */
 
 const char options_usage[] =
         "usage: reseal-source ticket  --bundle FILE --output DIR [options] --device FILE...\n"
         "       reseal-source publish --bundle FILE --www DIR [options] [--device FILE...]\n"
+        "       reseal-source statement --line LINE --latest N --seq S --days D --cert FILE --key URI -o FILE\n"
         "\n"
         "  --transport-key URI    private key that opens the bundle's envelope\n"
         "  --transport-cert FILE  its certificate\n"
@@ -31,6 +34,12 @@ const char options_usage[] =
         "  --firmware-root FILE   check the bundle's signature against this root\n"
         "  --source-root FILE     check each ticket as a device would, before it is written\n"
         "  --not-after TIME       end of the tickets: +SECONDS, seconds since 1970, or YYYY-MM-DD[THH:MM:SSZ]\n"
+        "  --line LINE            product line of the statement\n"
+        "  --latest N             index of its latest release\n"
+        "  --seq S                number of the statement, higher than that of any before\n"
+        "  --days D               how long it holds, 1 to 30\n"
+        "  --cert FILE            certificate for freshness statements, further ones are enclosed\n"
+        "  --key URI              its private key\n"
         "  --help, --version\n";
 
 enum {
@@ -47,6 +56,12 @@ enum {
         OPTION_FIRMWARE_ROOT,
         OPTION_SOURCE_ROOT,
         OPTION_NOT_AFTER,
+        OPTION_LINE,
+        OPTION_LATEST,
+        OPTION_SEQ,
+        OPTION_DAYS,
+        OPTION_CERT,
+        OPTION_KEY,
         OPTION_HELP,
         OPTION_VERSION,
 };
@@ -65,6 +80,12 @@ static const struct option long_options[] = {
         { "firmware-root", required_argument, NULL, OPTION_FIRMWARE_ROOT },
         { "source-root", required_argument, NULL, OPTION_SOURCE_ROOT },
         { "not-after", required_argument, NULL, OPTION_NOT_AFTER },
+        { "line", required_argument, NULL, OPTION_LINE },
+        { "latest", required_argument, NULL, OPTION_LATEST },
+        { "seq", required_argument, NULL, OPTION_SEQ },
+        { "days", required_argument, NULL, OPTION_DAYS },
+        { "cert", required_argument, NULL, OPTION_CERT },
+        { "key", required_argument, NULL, OPTION_KEY },
         { "help", no_argument, NULL, OPTION_HELP },
         { "version", no_argument, NULL, OPTION_VERSION },
         { 0 },
@@ -120,16 +141,36 @@ static const char **string_of(Options *o, int option) {
                 return &o->firmware_root;
         case OPTION_SOURCE_ROOT:
                 return &o->source_root;
+        case OPTION_LINE:
+                return &o->line;
+        case OPTION_CERT:
+                return &o->cert;
+        case OPTION_KEY:
+                return &o->key;
         default:
                 return NULL;
         }
 }
 
+static int set_number(const char *text, uint64_t max, uint64_t *ret, RsError *err) {
+        if (text_to_u64(text, max, ret) < 0 || *ret == 0)
+                return rs_fail(err, INVALID, "a number from 1 to %llu expected: %s", (unsigned long long) max, text);
+        return 0;
+}
+
+/* What only a statement has, and what it lacks. */
+static bool is_of_statement(int option) {
+        return option >= OPTION_LINE && option <= OPTION_KEY;
+}
+
 static int take_option(Options *o, int option, RsError *err) {
         const char **string = string_of(o, option);
 
-        if ((option == OPTION_OUTPUT && o->verb != VERB_TICKET) || (option == OPTION_WWW && o->verb != VERB_PUBLISH))
-                return rs_fail(err, INVALID, "ticket has --output, publish has --www");
+        if ((option == OPTION_OUTPUT && o->verb == VERB_PUBLISH) || (option == OPTION_WWW && o->verb != VERB_PUBLISH))
+                return rs_fail(err, INVALID, "ticket and statement have --output, publish has --www");
+        if (option < OPTION_HELP && option != OPTION_OUTPUT && option != OPTION_WWW &&
+            is_of_statement(option) != (o->verb == VERB_STATEMENT))
+                return rs_fail(err, INVALID, "this verb has no such option: %s", optarg ? optarg : "");
         if (string) {
                 if (*string)
                         return rs_fail(err, INVALID, "an option is given twice: %s, %s", *string, optarg);
@@ -142,6 +183,12 @@ static int take_option(Options *o, int option, RsError *err) {
                 return 0;
         case OPTION_NOT_AFTER:
                 return options_time(optarg, o->now, &o->not_after, err);
+        case OPTION_LATEST:
+                return set_number(optarg, INT64_MAX, &o->latest, err);
+        case OPTION_SEQ:
+                return set_number(optarg, INT64_MAX, &o->seq, err);
+        case OPTION_DAYS:
+                return set_number(optarg, STATEMENT_VALID_MAX / DAY, &o->days, err);
         case OPTION_HELP:
                 o->verb = VERB_HELP;
                 return 0;
@@ -158,6 +205,11 @@ static int check_complete(const Options *o, RsError *err) {
 
         if (o->verb == VERB_HELP || o->verb == VERB_VERSION)
                 return 0;
+        if (o->verb == VERB_STATEMENT) {
+                if (!o->line || !o->latest || !o->seq || !o->days || !o->cert || !o->key || !o->output)
+                        return rs_fail(err, INVALID, "statement needs --line --latest --seq --days --cert --key --output");
+                return o->n_devices ? rs_fail(err, INVALID, "statement takes no file: %s", o->devices[0]) : 0;
+        }
         if (!o->bundle || !o->output)
                 return rs_fail(err, INVALID, "--bundle and %s are needed",
                                o->verb == VERB_TICKET ? "--output" : "--www");
@@ -173,6 +225,8 @@ static int take_verb(const char *word, Options *o, RsError *err) {
                 o->verb = VERB_TICKET;
         else if (strcmp(word, "publish") == 0)
                 o->verb = VERB_PUBLISH;
+        else if (strcmp(word, "statement") == 0)
+                o->verb = VERB_STATEMENT;
         else if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0)
                 o->verb = VERB_HELP;
         else if (strcmp(word, "--version") == 0)
@@ -197,8 +251,8 @@ int options_parse(int argc, char **argv, uint64_t now, Options *ret, RsError *er
                 return rs_fail_oom(err);
         opterr = 0; /* one voice: the caller prints *err */
         optind = 0;
-        while ((option = getopt_long(argc - 1, argv + 1, ":", long_options, NULL)) != -1) {
-                r = take_option(&o, option, err);
+        while ((option = getopt_long(argc - 1, argv + 1, ":o:", long_options, NULL)) != -1) {
+                r = take_option(&o, option == 'o' ? OPTION_OUTPUT : option, err);
                 if (r < 0)
                         return r;
         }

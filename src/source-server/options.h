@@ -19,6 +19,7 @@
 typedef enum Verb {
         VERB_TICKET,
         VERB_PUBLISH,
+        VERB_STATEMENT,
         VERB_HELP,
         VERB_VERSION,
         _VERB_MAX,
@@ -27,6 +28,8 @@ typedef enum Verb {
 typedef struct Options {
         Verb verb;
         const char *bundle, *output;       /* output: --output or --www */
+        const char *line, *cert, *key;     /* of a statement */
+        uint64_t latest, seq, days;
         const char *transport_key, *transport_cert;
         const char *ticket_key, *ticket_cert, *chain;
         const char *device_ca, *firmware_root, *source_root;
