@@ -22,7 +22,7 @@ bus_up() {
 END
     dbus-daemon --config-file="$work/$name.bus.conf" --nofork --nopidfile 2>"$work/$name.bus.log" &
     pids+=($!)
-    for i in $(seq 100); do
+    for i in $(seq 1200); do
         [ -S "$work/$name.bus" ] && break
         sleep 0.05
     done
@@ -37,7 +37,7 @@ daemon_up() {
         "$build/src/reseald/reseald" --config "$work/$name.conf" 2>>"$work/$name.log" &
     daemon=$!
     pids+=("$daemon")
-    for i in $(seq 100); do
+    for i in $(seq 1200); do
         busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" status org.reseal1 >/dev/null 2>&1 && return 0
         sleep 0.05
     done

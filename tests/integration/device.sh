@@ -3,11 +3,14 @@
 # Sourced after bus.sh: a provisioned device with slots in files, and its source, as plain processes of this user.
 # Quicker and smaller than tests/rig (no container, no units); what units and users add is tested there.
 
+# shellcheck source=tests/fixtures/release.sh
+. "$root/tests/fixtures/release.sh"
+
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 wait_path() { # until the file or socket is there
     local i
-    for i in $(seq 200); do
+    for i in $(seq 1200); do
         [ -e "$1" ] && return 0
         sleep 0.05
     done
@@ -83,9 +86,9 @@ bundle() {
     local name=$1 release=$2 image=$3 pki=$work/pki
     shift 3
     "$build/src/bundle/reseal-bundle" build --line gateway --compatible board --release "$release" --version "1.$release" \
-        --image "rootfs=$image" --cert "$pki/firmware/signer.pem" --key "$pki/firmware/signer.key" \
-        --chain "$pki/firmware/chain.pem" --transport-cert "$pki/source/transport.pem" --level 3 --quiet \
+        --image "rootfs=$image" --no-sign --transport-cert "$pki/source/transport.pem" --level 3 --quiet \
         --output "$work/$name" "$@"
+    RESEAL_BUNDLE=$build/src/bundle/reseal-bundle release_sign "$pki" "$work/$name"
     "$build/src/source-server/reseal-source" publish --bundle "$work/$name" --www "$work/www" \
         --transport-key "$pki/source/transport.key" --transport-cert "$pki/source/transport.pem" \
         --ticket-key "$pki/source/ticket.key" --ticket-cert "$pki/source/ticket.pem" --device "$work/dev/unwrap.pem" >/dev/null

@@ -39,7 +39,7 @@ check it_is_marked_good in_device resealctl mark good
 sed -i 's,max_ranges 1;,max_ranges 1; limit_rate 2m;,' "$RIG/srv/reseal.conf"
 in_device systemctl restart rig-source.service
 job=$(in_device resealctl install --no-wait "$(rig_url r3.rsb)")
-wait_for 20 sh -c "nsenter -t $RIG_LEADER -a resealctl --json jobs | grep -q write"
+wait_for 60 sh -c "nsenter -t $RIG_LEADER -a resealctl --json jobs | grep -q write"
 t0=$(now_ms)
 check status_answers_while_it_runs in_device busctl get-property org.reseal1 /org/reseal1 org.reseal1.Manager State
 check status_takes_less_than_half_a_second test $(($(now_ms) - t0)) -lt 500
@@ -48,7 +48,7 @@ in_device resealctl install "$(rig_url r2.rsb)" >"$RIG/busy" 2>&1 || rc=$?
 check a_second_installation_is_busy test $rc -eq 5
 check the_job_can_be_cancelled in_device resealctl cancel
 # accepted is not ended: the worker takes its abort to the writer first
-wait_for 30 sh -c "nsenter -t $RIG_LEADER -a resealctl jobs | grep -q 'No jobs'"
+wait_for 60 sh -c "nsenter -t $RIG_LEADER -a resealctl jobs | grep -q 'No jobs'"
 check the_cancelled_half_is_not_bootable other_is_not_bootable
 sed -i 's,limit_rate 2m;,,' "$RIG/srv/reseal.conf"
 in_device systemctl restart rig-source.service

@@ -42,7 +42,7 @@ while [ "$n" -lt "$kills" ] && [ -z "$failed" ]; do
                 esac
                 n=$((n + 1)) in_this=$((in_this + 1))
                 startable_means_complete || { failed="kill $n: a slot is startable that is not complete"; break; }
-                wait_for 10 in_device busctl get-property org.reseal1 /org/reseal1 org.reseal1.Manager State ||
+                wait_for 60 in_device busctl get-property org.reseal1 /org/reseal1 org.reseal1.Manager State ||
                         { failed="kill $n: reseald does not come back"; break; }
         done
         [ -z "$failed" ] || break

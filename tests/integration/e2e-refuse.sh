@@ -20,7 +20,7 @@ f = open(sys.argv[1], "r+b"); f.seek(int(sys.argv[2])); b = f.read(1)[0]; f.seek
 }
 rig_program reseal-bundle info --json "$RIG/good.rsb" >"$RIG/info.json"
 size=$(stat -c %s "$RIG/good.rsb")
-any='Format|Manifest|Signature|Certificate|TableDigest|Table|FrameDigest|Decrypt|WrongBundle|Truncated|TooMuch|NotFound|Codec|Root|ChunkDigest|Size'
+any='Format|Chain|ChainGap|ChainFork|Manifest|Signature|Certificate|TableDigest|Table|FrameDigest|Decrypt|WrongBundle|Truncated|TooMuch|NotFound|Codec|Root|ChunkDigest|Size'
 # magic, header, somewhere in the CMS; the sections behind them are found by their share of the file
 for at in 0 9 20 40 64 200 400 800 1500; do
         flip $at "flip-$at"

@@ -173,7 +173,7 @@ begin_slowly() { # a new release, so that nothing of the last one can be kept; s
         forget
         rig_install "$url" >"$RIG/middle.out" 2>&1 &
         middle=$!
-        wait_for 30 is_writing || { cat "$RIG/middle.out"; rig_die "it never began to write"; }
+        wait_for 60 is_writing || { cat "$RIG/middle.out"; rig_die "it never began to write"; }
 }
 begin_slowly
 rig_tpm_cycle
@@ -207,7 +207,7 @@ check while_it_hangs_the_bus_answers in_device busctl get-property org.reseal1 /
 check within_a_second test $(($(now_ms) - t0)) -lt 1000
 check the_job_is_cancelled_meanwhile in_device timeout 10 busctl call org.reseal1 "$(busctl_path "$job")" org.reseal1.Job Cancel
 in_device systemctl kill -s CONT rig-tpm.service
-check and_ends_when_the_tpm_answers wait_for 20 no_job
+check and_ends_when_the_tpm_answers wait_for 60 no_job
 whole_after a_hung_tpm
 begin_slowly
 in_device systemctl kill -s STOP rig-tpm.service

@@ -130,7 +130,7 @@ polkit_says() { # polkit_says ANSWER CALLER-PREFIX...: what an inspection by the
     shift
     "$build/tests/integration/fake-polkit" "$answer" >"$work/polkit.$answer" &
     authority=$!
-    for i in $(seq 100); do [ -s "$work/polkit.$answer" ] && break; sleep 0.05; done
+    for i in $(seq 1200); do [ -s "$work/polkit.$answer" ] && break; sleep 0.05; done
     "$@" "$work/resealctl" inspect https://localhost:1/x.rsb 2>&1 || true
     kill "$authority"
     wait "$authority" 2>/dev/null || true
@@ -153,7 +153,7 @@ open(sys.argv[1] + ".new", "w").write(str(s.getsockname()[1]))
 import os; os.rename(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(300)' "$work/silent" &
 pids+=($!)
-for i in $(seq 100); do [ -s "$work/silent" ] && break; sleep 0.05; done
+for i in $(seq 1200); do [ -s "$work/silent" ] && break; sleep 0.05; done
 silent=https://localhost:$(cat "$work/silent")/x.rsb
 
 # the list of jobs once it says connect, or after three seconds
@@ -189,7 +189,7 @@ expect 'managed objects name the job' "*$job*" \
 
 begin=$(date +%s%N)
 callers=()
-for i in $(seq 100); do
+for i in $(seq 1200); do
     busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" --timeout=20 call org.reseal1 /org/reseal1 org.reseal1.Manager ListJobs >"$work/caller.$i" 2>&1 &
     callers+=($!)
 done

@@ -65,7 +65,7 @@ END
     [ "$(id -u)" != 0 ] || sed -i '1i user root;' "$work/$name.conf"
     nginx -c "$work/$name.conf" -p "$work/$name" 2>"$work/$name/stderr" &
     pids+=($!)
-    for i in $(seq 100); do
+    for i in $(seq 1200); do
         [ -s "$work/$name/pid" ] && break
         sleep 0.05
     done
@@ -128,7 +128,7 @@ hostile_up() {
     shift
     python3 "$here/hostile-server.py" "$work/$name.port" "$work/file.rsb" "$pki/source/server.pem" "$pki/source/server.key" "$@" &
     pids+=($!)
-    for i in $(seq 100); do
+    for i in $(seq 1200); do
         [ -s "$work/$name.port" ] && break
         sleep 0.05
     done

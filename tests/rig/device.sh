@@ -74,7 +74,7 @@ rig_device_start() {
         RIG_NSPAWN=$!
         [ -n "${RIG_END_DEVICE:-}" ] || rig_at_end rig_device_stop
         RIG_END_DEVICE=1
-        for ((i = 0; i < 100; i++)); do
+        for ((i = 0; i < 600; i++)); do
                 kill -0 "$RIG_NSPAWN" 2>/dev/null || break
                 RIG_LEADER=$(_rig_child "$RIG_NSPAWN")
                 [ -n "$RIG_LEADER" ] && [ -S "/proc/$RIG_LEADER/root/run/systemd/private" ] && break
@@ -82,7 +82,7 @@ rig_device_start() {
         done
         kill -0 "$RIG_NSPAWN" 2>/dev/null || { cat "$RIG/console.log" >&2; rig_skip "systemd-nspawn does not start here"; }
         rig_write_booted
-        wait_for 30 rig_is_up || { in_device systemctl list-jobs >&2; in_device systemctl --failed >&2; rig_die "the device does not come up"; }
+        wait_for 60 rig_is_up || { in_device systemctl list-jobs >&2; in_device systemctl --failed >&2; rig_die "the device does not come up"; }
 }
 
 # Where no systemd gives the container a scope, it gets a control group of its own, and a new one for each start: device
@@ -146,7 +146,7 @@ rig_log() {
 
 rig_tpm_cycle() {
         in_device systemctl kill -s KILL rig-tpm.service
-        wait_for 5 in_device test -S /run/rig-tpm/sock.ctrl
+        wait_for 60 in_device test -S /run/rig-tpm/sock.ctrl
 }
 
 # As the initramfs does before it enters the root: which slot was booted, and the release in it.
@@ -185,7 +185,7 @@ rig_reboot() {
         RIG_BOOTED=${1:-$(rig_grub_choose)} || rig_die "the boot state names no slot that can be started"
         RIG_BOOTED_BUNDLE=$(cat "$RIG/keep/bundle.$RIG_BOOTED" 2>/dev/null || true)
         rig_device_start
-        wait_for 20 rig_services_talk || rig_die "reseald and reseal-writer do not come up after the reboot"
+        wait_for 60 rig_services_talk || rig_die "reseald and reseal-writer do not come up after the reboot"
 }
 
 # The process of a unit as the machine outside sees it.

@@ -11,6 +11,8 @@ rig_configure() {
         local etc=$RIG/root/etc/reseal
         cp "$PKI/firmware/root.pem" "$etc/firmware-root.pem"
         cp "$PKI/source/root.pem" "$etc/source-root.pem"
+        cp "$PKI/time/root.pem" "$etc/time-root.pem"
+        cp "$PKI/recovery/recovery.pem" "$etc/recovery.pem"
         chmod 644 "$etc"/*.pem
         cat >"$etc/reseal.conf" <<C
 [daemon]
@@ -18,6 +20,7 @@ firmware-anchors = /etc/reseal/firmware-root.pem
 compatible = $RIG_COMPATIBLE
 [source]
 anchors = /etc/reseal/source-root.pem
+tsa = $(rig_tsa_url)
 [tpm]
 tcti = swtpm:path=/run/rig-tpm/sock
 shared = no
@@ -29,6 +32,10 @@ line = $RIG_LINE
 compatible = $RIG_COMPATIBLE
 [trust]
 firmware-root = /etc/reseal/firmware-root.pem
+source-root = /etc/reseal/source-root.pem
+time-root = /etc/reseal/time-root.pem
+recovery = /etc/reseal/recovery.pem
+set = /var/lib/reseal-trust/trust.set
 [boot]
 backend = grub
 path = /boot/reseal/grubenv
@@ -76,7 +83,7 @@ rig_provision() {
 }
 
 rig_services_start() {
-        in_device systemctl start reseal-writer.socket reseald.service && wait_for 20 rig_services_talk
+        in_device systemctl start reseal-writer.socket reseald.service && wait_for 60 rig_services_talk
 }
 
 rig_services_restart() { # after a change of configuration
