@@ -8,6 +8,7 @@
  * A signer key is for one release.  Both the certificate and the draft are refused when the key is that of the release
  * before or of any link given as --earlier (S65); devices refuse it as well.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -366,6 +367,7 @@ static int show_trust_set(Span cms, RsError *err) {
                 r = trust_set_parse(SPAN(content, size), &set, err);
         if (r < 0)
                 return r;
+        assert(set);
         (void) printf("trust set    version %llu, line %s, quorum %u\n%s", (unsigned long long) set->version, set->line,
                       set->quorum, set->firmware_pem);
         return 0;
