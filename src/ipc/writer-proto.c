@@ -28,19 +28,20 @@
 #define FLAGS_ALL 31u
 
 static const WriterRequestRule rules[] = {
-        { WRITER_HELLO, "HELLO", PHASE(HELLO), WRITER_VERSION_SIZE, WRITER_VERSION_SIZE, false },
-        { WRITER_SLOTS, "SLOTS", PHASES_ALL & ~PHASE(HELLO), 0, 0, false },
-        { WRITER_STATE, "STATE", PHASES_ALL & ~PHASE(HELLO), 0, 0, false },
-        { WRITER_OFFER, "OFFER", PHASE(IDLE) | PHASE(DONE), 5, 4 + RS_MANIFEST_CMS_MAX, false },
-        { WRITER_TABLE, "TABLE", PHASE(OFFERED), 8, 8, true },
-        { WRITER_RING, "RING", PHASE(TABLED), 0, 0, false },
-        { WRITER_FRAME, "FRAME", PHASE(TABLED) | PHASE(WRITING) | PHASE(FAILED), 16, 16, false },
-        { WRITER_FINISH, "FINISH", PHASE(TABLED) | PHASE(WRITING) | PHASE(FAILED), 0, 0, false },
-        { WRITER_ABORT, "ABORT", PHASES_ALL & ~PHASE(HELLO), 0, 0, false },
-        { WRITER_MARK, "MARK", PHASE(IDLE) | PHASE(DONE), 4 + WRITER_NAME_SIZE, 4 + WRITER_NAME_SIZE, false },
-        { WRITER_TIME, "TIME", PHASE(IDLE) | PHASE(DONE), 0, 0, false },
-        { WRITER_EVIDENCE, "EVIDENCE", PHASE(IDLE) | PHASE(DONE), 8, 8, true },
-        { WRITER_TRUST, "TRUST", PHASES_ALL & ~PHASE(HELLO), 0, 0, false },
+        { WRITER_HELLO, "HELLO", PHASE(HELLO), WRITER_VERSION_SIZE, WRITER_VERSION_SIZE, false, true },
+        { WRITER_SLOTS, "SLOTS", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, true },
+        { WRITER_STATE, "STATE", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, true },
+        { WRITER_OFFER, "OFFER", PHASE(IDLE) | PHASE(DONE), 5, 4 + RS_MANIFEST_CMS_MAX, false, false },
+        { WRITER_TABLE, "TABLE", PHASE(OFFERED), 8, 8, true, false },
+        { WRITER_RING, "RING", PHASE(TABLED), 0, 0, false, false },
+        { WRITER_FRAME, "FRAME", PHASE(TABLED) | PHASE(WRITING) | PHASE(FAILED), 16, 16, false, false },
+        { WRITER_FINISH, "FINISH", PHASE(TABLED) | PHASE(WRITING) | PHASE(FAILED), 0, 0, false, false },
+        { WRITER_ABORT, "ABORT", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, false },
+        { WRITER_MARK, "MARK", PHASE(IDLE) | PHASE(DONE), 4 + WRITER_NAME_SIZE, 4 + WRITER_NAME_SIZE, false,
+          true },
+        { WRITER_TIME, "TIME", PHASE(IDLE) | PHASE(DONE), 0, 0, false, false },
+        { WRITER_EVIDENCE, "EVIDENCE", PHASE(IDLE) | PHASE(DONE), 8, 8, true, false },
+        { WRITER_TRUST, "TRUST", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, false },
 };
 
 const WriterRequestRule *writer_request_rule(uint32_t type) {
@@ -50,10 +51,12 @@ const WriterRequestRule *writer_request_rule(uint32_t type) {
         return NULL;
 }
 
-bool writer_request_permitted(uint32_t type, WriterPhase phase) {
+bool writer_request_permitted(uint32_t type, WriterPhase phase, bool health) {
         const WriterRequestRule *rule = writer_request_rule(type);
 
-        return rule && (unsigned) phase < _WRITER_PHASE_MAX && (rule->phases & (1u << phase)) != 0;
+        if (!rule || (unsigned) phase >= _WRITER_PHASE_MAX || (health && !rule->for_health))
+                return false;
+        return (rule->phases & (1u << phase)) != 0;
 }
 
 static const char *const phase_names[] = {

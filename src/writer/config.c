@@ -34,6 +34,7 @@ static const TextKey text_keys[] = {
         { "paths", "state", offsetof(WriterConfig, state_dir), true },
         { "paths", "booted", offsetof(WriterConfig, booted_path), true },
         { "server", "client-user", offsetof(WriterConfig, client_user), false },
+        { "server", "health-user", offsetof(WriterConfig, health_user), false },
 };
 
 static int set_text(WriterConfig *c, const TextKey *key, const char *value, RsError *err) {
@@ -58,6 +59,7 @@ static int set_policy(WriterConfig *c, const char *key, const char *value, RsErr
                 { "require-crl", &c->require_crl },
                 { "require-latest", &c->require_latest },
                 { "allow-intermediate", &c->allow_intermediate },
+                { "mark-by-daemon", &c->mark_by_daemon },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(switches); i++)
@@ -102,13 +104,15 @@ static int check_config(WriterConfig *c, RsError *err) {
                 return rs_fail(err, CONFIG, "[trust] firmware-root is missing");
         if (set_default(&c->state_dir, RS_PATH_STATE_WRITER) < 0 ||
             set_default(&c->booted_path, RS_PATH_BOOTED) < 0 ||
-            set_default(&c->client_user, RS_USER_DAEMON) < 0)
+            set_default(&c->client_user, RS_USER_DAEMON) < 0 || set_default(&c->health_user, RS_USER_HEALTH) < 0)
                 return rs_fail_oom(err);
+        if (strcmp(c->client_user, c->health_user) == 0)
+                return rs_fail(err, CONFIG, "[server] health-user and client-user must differ");
         return slot_map_complete(c->map, err);
 }
 
 int writer_config_load(const char *path, WriterConfig *ret, RsError *err) {
-        _cleanup_(writer_config_done) WriterConfig c = { .require_encryption = true,
+        _cleanup_(writer_config_done) WriterConfig c = { .require_encryption = true, .mark_by_daemon = true,
                                                          .idle_exit_usec = 30u * 1000000u };
         int r;
 
@@ -137,6 +141,7 @@ void writer_config_done(WriterConfig *c) {
         free(c->state_dir);
         free(c->booted_path);
         free(c->client_user);
+        free(c->health_user);
         tpm_config_done(&c->tpm);
         boot_config_done(&c->boot);
         c->map = slot_map_free(c->map);

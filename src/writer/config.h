@@ -29,6 +29,8 @@ typedef struct WriterConfig {
         char *state_dir;
         char *booted_path;
         char *client_user;          /* who may connect, beside root */
+        char *health_user;          /* ... to health.sock */
+        bool mark_by_daemon;        /* MARK good and bad are accepted on writer.sock as well */
         uint64_t idle_exit_usec;    /* when socket activated */
         TpmConfig tpm;
         BootConfig boot;

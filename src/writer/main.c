@@ -4,7 +4,7 @@
  *
  *   user             reseal-writer; groups tss, reseal-slots, reseal-boot.  Never root.
  *   capabilities     none, ever (NoNewPrivileges, empty bounding set)
- *   descriptors      the listening socket (or one connection with --fd), the state directory, an eventfd, the loop's;
+ *   descriptors      the listening sockets (or one connection with --fd), the state directory, an eventfd, the loop's;
  *                    slots and boot state only while they are used
  *   hostile inputs   every byte from a connection: messages, descriptors, tables, ring contents; manifests and their
  *                    certificates; the boot environment; what lies on a slot
@@ -40,6 +40,8 @@
 #include "server.h"
 #include "watchdog.h"
 
+#define HEALTH_NAME "health" /* FileDescriptorName= of reseal-health.socket */
+
 typedef struct Options {
         const char *config_path;
         int client_fd;          /* --fd: the connection of a test or a launcher */
@@ -51,8 +53,8 @@ typedef struct Manager {
         Secret *gate_auth;
         Tpm *tpm;
         Boot *boot;
-        int state_fd, wake_fd, listen_fd;
-        uid_t client_uid;
+        int state_fd, wake_fd, listen_fd, health_fd;
+        uid_t client_uid, health_uid;
         sd_event *loop;
         Worker *worker;
         Watchdog *watchdog;
@@ -99,15 +101,34 @@ static Options parse_options(int argc, char **argv, int *ret_exit) {
         return o;
 }
 
-static int take_listen_fd(int *ret_fd, RsError *err) {
-        int n = sd_listen_fds(1);
-
-        if (n != 1)
+/*
+ * One or two sockets.  The one that reseal-health.socket named "health" is for the health check, the other for reseald:
+ * without the name a socket has no more rights than before, it only lets other users in.
+ */
+static int sort_listen_fds(Manager *m, char *const *names, int n, RsError *err) {
+        if (n < 1 || n > 2)
                 return rs_fail(err, CONFIG, "started with %d sockets: start reseal-writer.socket, or use --fd", n);
-        if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
-                return rs_fail(err, CONFIG, "the socket is not a listening SOCK_SEQPACKET of AF_UNIX");
-        *ret_fd = SD_LISTEN_FDS_START;
+        for (int i = 0; i < n; i++) {
+                int *field = names && strcmp(names[i], HEALTH_NAME) == 0 ? &m->health_fd : &m->listen_fd;
+
+                if (*field >= 0)
+                        return rs_fail(err, CONFIG, "started with two sockets of one kind");
+                if (sd_is_socket_unix(SD_LISTEN_FDS_START + i, SOCK_SEQPACKET, 1, NULL, 0) <= 0)
+                        return rs_fail(err, CONFIG, "a socket is not a listening SOCK_SEQPACKET of AF_UNIX");
+                *field = SD_LISTEN_FDS_START + i;
+        }
         return 0;
+}
+
+static int take_listen_fds(Manager *m, RsError *err) {
+        char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+        int r = sort_listen_fds(m, names, n, err);
+
+        for (char **name = names; name && *name; name++)
+                free(*name);
+        free(names);
+        return r;
 }
 
 static int open_state(Manager *m, RsError *err) {
@@ -215,8 +236,11 @@ static int start_server(Manager *m, int client_fd, RsError *err) {
                 .worker = m->worker,
                 .wake_fd = m->wake_fd,
                 .listen_fd = TAKE_FD(m->listen_fd),
+                .health_fd = TAKE_FD(m->health_fd),
                 .client_fd = client_fd,
                 .client_uid = m->client_uid,
+                .health_uid = m->health_uid,
+                .mark_by_daemon = m->config.mark_by_daemon,
                 .idle_exit_usec = m->config.idle_exit_usec,
                 .line = m->config.line,
                 .require_encryption = m->config.require_encryption,
@@ -225,18 +249,29 @@ static int start_server(Manager *m, int client_fd, RsError *err) {
         return server_new(&spec, &m->server, err);
 }
 
-/* Who may connect: the user of the configuration, or with --fd whoever this process is. */
-static int find_client_uid(Manager *m, int client_fd, RsError *err) {
-        const struct passwd *user;
+/* Who may connect: the users of the configuration, or with --fd whoever this process is. */
+static int find_uid(const char *name, uid_t *ret, RsError *err) {
+        const struct passwd *user = getpwnam(name);
 
-        m->client_uid = geteuid();
+        if (!user)
+                return rs_fail(err, CONFIG, "there is no user %s", name);
+        *ret = user->pw_uid;
+        return 0;
+}
+
+static int find_client_uids(Manager *m, int client_fd, RsError *err) {
+        int r = 0;
+
+        m->client_uid = m->health_uid = geteuid();
         if (client_fd >= 0)
                 return 0;
-        user = getpwnam(m->config.client_user);
-        if (!user)
-                return rs_fail(err, CONFIG, "there is no user %s", m->config.client_user);
-        m->client_uid = user->pw_uid;
-        return 0;
+        if (m->listen_fd >= 0)
+                r = find_uid(m->config.client_user, &m->client_uid, err);
+        if (r == 0 && m->health_fd >= 0)
+                r = find_uid(m->config.health_user, &m->health_uid, err);
+        if (r == 0 && m->listen_fd >= 0 && m->health_fd >= 0 && m->client_uid == m->health_uid)
+                return rs_fail(err, CONFIG, "health-user and client-user are one user of two names");
+        return r;
 }
 
 static int start_loop(Manager *m, RsError *err) {
@@ -263,14 +298,14 @@ static int start(Manager *m, const Options *o, RsError *err) {
         if (r < 0)
                 return r;
         if (o->client_fd < 0) {
-                r = take_listen_fd(&m->listen_fd, err);
+                r = take_listen_fds(m, err);
                 if (r < 0)
                         return r;
         }
         r = writer_config_load(o->config_path, &m->config, err);
         if (r < 0)
                 return r;
-        r = find_client_uid(m, o->client_fd, err);
+        r = find_client_uids(m, o->client_fd, err);
         if (r < 0)
                 return r;
         r = open_device(m, err);
@@ -304,13 +339,14 @@ static void stop(Manager *m) {
         (void) tpm_free(m->tpm);
         (void) secret_free(m->gate_auth);
         closep(&m->listen_fd);
+        closep(&m->health_fd);
         closep(&m->wake_fd);
         closep(&m->state_fd);
         writer_config_done(&m->config);
 }
 
 int main(int argc, char **argv) {
-        Manager m = { .state_fd = -EBADF, .wake_fd = -EBADF, .listen_fd = -EBADF };
+        Manager m = { .state_fd = -EBADF, .wake_fd = -EBADF, .listen_fd = -EBADF, .health_fd = -EBADF };
         RsError err = RS_ERROR_INIT;
         Options options;
         int r, status;

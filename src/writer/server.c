@@ -36,6 +36,7 @@ typedef struct Client {
         Channel *channel;
         sd_event_source *source;
         WriterPhase phase;
+        bool health;             /* came over health.sock */
         uint32_t n_unanswered;
         uint32_t n_frames;       /* of these */
         bool aborting;           /* an ABORT is unanswered */
@@ -43,7 +44,7 @@ typedef struct Client {
 
 struct Server {
         ServerSpec spec;
-        sd_event_source *listen_source, *wake_source, *idle_source;
+        sd_event_source *listen_source, *health_source, *wake_source, *idle_source;
         Client *clients[CLIENTS_MAX];
         uint64_t last_id;
         uint64_t installer;      /* who holds the role; 0: nobody */
@@ -91,7 +92,7 @@ static void drop_client(Client *c) {
                         s->clients[i] = NULL;
         (void) client_free(c);
         arm_idle(s);
-        if (s->spec.listen_fd < 0) /* --fd: there will be no other */
+        if (s->spec.listen_fd < 0 && s->spec.health_fd < 0) /* --fd: there will be no other */
                 (void) sd_event_exit(s->spec.loop, EXIT_SUCCESS);
 }
 
@@ -136,8 +137,8 @@ static int check_permitted(const Client *c, const Message *m, RsError *err) {
 
         if (!rule)
                 return rs_fail(err, PROTOCOL, "unknown request %u", m->type);
-        if (!writer_request_permitted(m->type, c->phase))
-                return rs_fail(err, PROTOCOL, "%s is not permitted now", rule->name);
+        if (!writer_request_permitted(m->type, c->phase, c->health))
+                return rs_fail(err, PROTOCOL, "%s is not permitted %s", rule->name, c->health ? "here" : "now");
         if (m->payload.size < rule->size_min || m->payload.size > rule->size_max)
                 return rs_fail(err, PROTOCOL, "%s with %zu bytes", rule->name, m->payload.size);
         if (rule->takes_fd != (m->fd >= 0))
@@ -228,11 +229,29 @@ static int decode_request(const Message *m, Work *w, RsError *err) {
         }
 }
 
-/* 1 = it may go to the worker, 0 = answered by FAIL Busy. */
-static int take_role(Client *c, const Message *m) {
+/*
+ * Whether a release is good is the health check's to say, which slot comes first the operator's.  Where the
+ * configuration
+ * asks for it, a taken-over reseald can end no trial: neither with its own release as good, nor by taking the other
+ * slot away.
+ */
+static int check_mark(const Client *c, const Work *w, RsError *err) {
+        if (c->health && w->mark == WRITER_MARK_ACTIVE)
+                return rs_fail(err, POLICY, "the health check does not choose which slot is active");
+        if (!c->health && w->mark != WRITER_MARK_ACTIVE && !c->server->spec.mark_by_daemon)
+                return rs_fail(err, POLICY, "mark-by-daemon=no: only health.sock marks slots good or bad");
+        return 0;
+}
+
+/* 1 = it may go to the worker, 0 = answered by FAIL Policy or Busy. */
+static int take_role(Client *c, const Message *m, const Work *w) {
         Server *s = c->server;
         RsError busy = RS_ERROR_INIT;
 
+        if (m->type == WRITER_MARK && check_mark(c, w, &busy) < 0) {
+                send_failure(c, m->sequence, &busy);
+                return 0;
+        }
         if (m->type != WRITER_OFFER && m->type != WRITER_MARK)
                 return 1;
         if (s->installer != 0 && s->installer != c->id) {
@@ -260,7 +279,7 @@ static int on_request(Client *c, const Message *m, RsError *err) {
         r = decode_request(m, w, err);
         if (r < 0)
                 return r;
-        if (take_role(c, m) == 0)
+        if (take_role(c, m, w) == 0)
                 return 0;
         if (worker_answer_known(c->server->spec.worker, w)) {
                 if (w->error.reason == RS_REASON_NONE && encoder_finish(&w->answer) < 0)
@@ -394,16 +413,16 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *user
 
 /* -- connections ------------------------------------------------------------------------------------------------ */
 
-static bool may_connect(const Server *s, int fd) {
+static bool may_connect(const Server *s, int fd, bool health) {
         struct ucred peer;
         socklen_t size = sizeof(peer);
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || size != sizeof(peer))
                 return false;
-        return peer.uid == 0 || peer.uid == s->spec.client_uid;
+        return peer.uid == 0 || peer.uid == (health ? s->spec.health_uid : s->spec.client_uid);
 }
 
-static int add_client(Server *s, int fd, RsError *err) {
+static int add_client(Server *s, int fd, bool health, RsError *err) {
         _cleanup_(closep) int owned = fd;
         _cleanup_(client_freep) Client *c = NULL;
         size_t at = 0;
@@ -413,7 +432,7 @@ static int add_client(Server *s, int fd, RsError *err) {
                 at++;
         if (at == CLIENTS_MAX)
                 return rs_fail(err, BUSY, "more than %u connections", CLIENTS_MAX);
-        if (!may_connect(s, owned))
+        if (!may_connect(s, owned, health))
                 return rs_fail(err, ACCESS, "a connection of another user was refused");
         flags = fcntl(owned, F_GETFL);
         if (flags < 0 || fcntl(owned, F_SETFL, flags | O_NONBLOCK) < 0)
@@ -422,6 +441,7 @@ static int add_client(Server *s, int fd, RsError *err) {
         if (!c)
                 return rs_fail_oom(err);
         c->server = s;
+        c->health = health;
         c->id = ++s->last_id;
         r = channel_new(TAKE_FD(owned), &c->channel, err);
         if (r < 0)
@@ -439,12 +459,11 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
         RsError err = RS_ERROR_INIT;
         int client;
 
-        (void) source;
         (void) revents;
         client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0)
                 return 0; /* it went away, or there are no descriptors: the next one will be asked for again */
-        if (add_client(s, client, &err) < 0)
+        if (add_client(s, client, source == s->health_source, &err) < 0)
                 journal_say(LOG_WARNING, MESSAGE_WRITER_REFUSED, NULL, &err, "ignoring a connection");
         return 0;
 }
@@ -459,19 +478,22 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int start(Server *s, RsError *err) {
         int client = TAKE_FD(s->spec.client_fd);
+        bool listens = s->spec.listen_fd >= 0 || s->spec.health_fd >= 0;
         int r;
 
         r = sd_event_add_io(s->spec.loop, &s->wake_source, s->spec.wake_fd, EPOLLIN, on_wake, s);
         if (r >= 0 && s->spec.listen_fd >= 0)
                 r = sd_event_add_io(s->spec.loop, &s->listen_source, s->spec.listen_fd, EPOLLIN, on_connection, s);
-        if (r >= 0 && s->spec.listen_fd >= 0 && s->spec.idle_exit_usec > 0)
+        if (r >= 0 && s->spec.health_fd >= 0)
+                r = sd_event_add_io(s->spec.loop, &s->health_source, s->spec.health_fd, EPOLLIN, on_connection, s);
+        if (r >= 0 && listens && s->spec.idle_exit_usec > 0)
                 r = sd_event_add_time_relative(s->spec.loop, &s->idle_source, CLOCK_BOOTTIME,
                                                s->spec.idle_exit_usec, 0, on_idle, s);
         if (r < 0) {
                 closep(&client);
                 return rs_fail_errno(err, -r, "event loop");
         }
-        return client >= 0 ? add_client(s, client, err) : 0;
+        return client >= 0 ? add_client(s, client, false, err) : 0;
 }
 
 int server_new(const ServerSpec *spec, Server **ret, RsError *err) {
@@ -493,11 +515,13 @@ Server *server_free(Server *s) {
         if (!s)
                 return NULL;
         (void) sd_event_source_disable_unref(s->listen_source);
+        (void) sd_event_source_disable_unref(s->health_source);
         (void) sd_event_source_disable_unref(s->wake_source);
         (void) sd_event_source_disable_unref(s->idle_source);
         for (size_t i = 0; i < CLIENTS_MAX; i++)
                 s->clients[i] = client_free(s->clients[i]);
         closep(&s->spec.listen_fd);
+        closep(&s->spec.health_fd);
         free(s);
         return NULL;
 }

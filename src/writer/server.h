@@ -5,7 +5,7 @@
  *
  * Spec:     docs/protocol-writer.md
  * Trust:    clients are hostile, reseald included
- * Owns:     a Server owns listening socket and connections; worker and loop are borrowed
+ * Owns:     a Server owns listening sockets and connections; worker and loop are borrowed
  * Units:    microseconds
  * Errors:   PROTOCOL ends the loop with EXIT_PROTOCOL
  * Context:  main loop; callbacks never block
@@ -24,15 +24,18 @@ typedef struct ServerSpec {
         sd_event *loop;
         Worker *worker;
         int wake_fd;                 /* of the worker */
-        int listen_fd;               /* -EBADF: none (--fd) */
+        int listen_fd;               /* writer.sock; -EBADF: none */
+        int health_fd;               /* health.sock; -EBADF: none */
         int client_fd;               /* -EBADF, or the only connection there will be */
         uid_t client_uid;            /* who may connect, beside root */
+        uid_t health_uid;            /* ... to health.sock */
+        bool mark_by_daemon;         /* MARK good and bad also over writer.sock */
         uint64_t idle_exit_usec;     /* 0: never */
         const char *line;
         bool require_encryption;
 } ServerSpec;
 
 typedef struct Server Server;
-int server_new(const ServerSpec *spec, Server **ret, RsError *err);   /* takes the two descriptors */
+int server_new(const ServerSpec *spec, Server **ret, RsError *err);   /* takes the sockets */
 Server *server_free(Server *s);
 RS_DEFINE_CLEANUP(Server, server_free)

@@ -137,15 +137,6 @@ static void hello(Victim *v) {
         assert_int_equal(m.type, WRITER_HELLO + 1);
 }
 
-static void offer(Victim *v) {
-        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
-        Message m;
-
-        writer_encode_offer_request(&e, encoder_view(&release.cms));
-        assert_true(ask(v, WRITER_OFFER, encoder_view(&e), -EBADF, &m));
-        assert_int_equal(m.type, WRITER_OFFER + 1);
-}
-
 static int memfd(Span bytes, int seals) {
         int fd = memfd_create("table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -157,6 +148,29 @@ static int memfd(Span bytes, int seals) {
 }
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* What an honest client gives before its offer: without it the gate knows no signer. */
+static void links(Victim *v) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        Span bytes = encoder_view(&release.links);
+        int fd = memfd(bytes, SEALS);
+        Message m;
+
+        writer_encode_evidence_request(&e, WRITER_EVIDENCE_LINKS, (uint32_t) bytes.size);
+        assert_true(ask(v, WRITER_EVIDENCE, encoder_view(&e), fd, &m));
+        assert_int_equal(m.type, WRITER_EVIDENCE + 1);
+        closep(&fd);
+}
+
+static void offer(Victim *v) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        Message m;
+
+        links(v);
+        writer_encode_offer_request(&e, encoder_view(&release.cms));
+        assert_true(ask(v, WRITER_OFFER, encoder_view(&e), -EBADF, &m));
+        assert_int_equal(m.type, WRITER_OFFER + 1);
+}
 
 static bool table(Victim *v, uint32_t image, Span bytes, uint32_t size, int fd, Message *ret) {
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
@@ -275,6 +289,10 @@ static void send_plausible(Victim *v, uint32_t type) {
                 writer_encode_frame_request(&e, &(WriterFrame){ .frame = 1, .size = RS_FRAME_SIZE_MAX });
         else if (type == WRITER_MARK)
                 writer_encode_mark_request(&e, WRITER_MARK_BAD, "B");
+        else if (type == WRITER_EVIDENCE) {
+                writer_encode_evidence_request(&e, WRITER_EVIDENCE_LINKS, (uint32_t) bytes.size);
+                fd = memfd(bytes, SEALS);
+        }
         submit(v, type, encoder_view(&e), fd);
         closep(&fd);
 }
@@ -286,11 +304,11 @@ static void every_message_out_of_its_phase_ends_the_writer(void **state) {
 
         (void) state;
         for (size_t p = 0; p < ELEMENTSOF(phases); p++)
-                for (uint32_t type = 1; type <= 22; type++) {
+                for (uint32_t type = 1; type <= 26; type++) {
                         Ring *r = NULL;
                         Victim v;
 
-                        if (writer_request_permitted(type, phases[p]))
+                        if (writer_request_permitted(type, phases[p], false))
                                 continue;
                         bring(&v, phases[p], &r);
                         send_plausible(&v, type);
@@ -528,6 +546,7 @@ static void unsigned_and_changed_manifests_are_refused(void **state) {
         for (size_t i = 0; i <= ELEMENTSOF(at); i++) {
                 _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
 
+                links(&v);
                 writer_encode_offer_request(&e, encoder_view(&release.cms));
                 e.data[4 + (i < ELEMENTSOF(at) ? at[i] : release.cms.size - 3)] ^= 0x04;
                 assert_true(ask(&v, WRITER_OFFER, encoder_view(&e), -EBADF, &m));

@@ -22,6 +22,9 @@ check the_new_half_is_not_good_yet test "$(_rig_grub B_OK)/$(_rig_grub B_TRY)" =
 check stock_cryptsetup_opens_the_slot_through_the_token \
         in_device cryptsetup open --test-passphrase --token-only --token-type reseal /dev/reseal/slot-b
 check grub_reads_the_image_out_of_a_copy slot_holds B "$RIG_IMAGE"
+check the_tpm_remembers_release_one sh -c "nsenter -t $RIG_LEADER -a resealctl chain | tee /dev/stderr | grep 'release 1,'"
+check the_time_is_proven sh -c "nsenter -t $RIG_LEADER -a resealctl time | tee /dev/stderr | grep 'in this boot'"
+check the_posture_is_told in_device resealctl posture
 
 rig_reboot
 check the_new_half_was_booted test "$RIG_BOOTED" = B

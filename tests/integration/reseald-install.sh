@@ -84,7 +84,7 @@ expect 'release 1 is there already' '*release 1*accepted already*' "$(ctl check 
 expect 'as JSON too, with the size of the bundle' "*\"size\": $(stat -c %s "$work/r2.rsb"),*newer*" \
     "$(ctl --json check "$url/r2.rsb" | tr '\n' ' ')"
 truncate -s 80M "$work/big"
-bundle other.rsb 2 "$work/big"
+bundle other.rsb 3 "$work/big"
 expect 'a release that does not fit is refused' '*newer, but this device does not take it*Size*' "$(ctl check "$url/other.rsb")"
 rm -r "$work/www/tickets/$("$build/src/bundle/reseal-bundle" info "$work/other.rsb" | awk '$1 == "id" {print $2}')"
 refused_with 'what is not there cannot be checked' NotFound "$(ctl check "$url/nothing.rsb")"

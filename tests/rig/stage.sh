@@ -101,15 +101,16 @@ run_shown() {
         return $rc
 }
 
-# run_refused TEXT CMD...: it must be refused (exit status 1)
+# run_refused TEXT REASON CMD...: it must be refused (exit status 1), and the journal must say why
 run_refused() {
-        local text=$1 t0 rc=0
-        shift
+        local text=$1 reason=$2 t0 rc=0
+        shift 2
         _shown_command "$@"
         t0=$(now_ms)
         _run "$@" || rc=$?
         LAST_MS=$(($(now_ms) - t0))
         [ $rc -eq 1 ] || fail "exit status $rc; a refusal (1) was expected"
+        rig_log reseald | tail -4 | grep -E "(^|[^A-Za-z])($reason)([^A-Za-z]|$)" >/dev/null || fail "refused, but not as $reason"
         printf '  %sok%s  %-62s %s%9s%s\n' "$GREEN" "$PLAIN" "$text" "$DIM" "$(as_seconds "$LAST_MS")" "$PLAIN"
         took "$text" "$LAST_MS"
 }

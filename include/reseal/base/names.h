@@ -21,6 +21,7 @@
 
 #define RS_USER_DAEMON "reseal"
 #define RS_USER_WRITER "reseal-writer"
+#define RS_USER_HEALTH "reseal-health"
 #define RS_USER_CERTSTORE "reseal-certstore"
 #define RS_GROUP_BOOT "reseal-boot"
 

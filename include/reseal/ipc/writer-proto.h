@@ -57,9 +57,11 @@ typedef struct WriterRequestRule {
         uint32_t size_min;      /* of the payload: checked before anything looks into it */
         uint32_t size_max;
         bool takes_fd;          /* must come with exactly one descriptor; all others with none */
+        bool for_health;        /* also on health.sock, which knows no other */
 } WriterRequestRule;
 const WriterRequestRule *writer_request_rule(uint32_t type);
-bool writer_request_permitted(uint32_t type, WriterPhase phase);
+/* health: the request came over health.sock. */
+bool writer_request_permitted(uint32_t type, WriterPhase phase, bool health);
 const char *writer_phase_to_string(WriterPhase phase);
 
 #define WRITER_NO_RING_SLOT UINT32_MAX

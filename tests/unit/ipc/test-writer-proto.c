@@ -342,11 +342,29 @@ static void the_table_permits_what_the_document_says_and_nothing_else(void **sta
                                 phases = documented[i].phases;
                 n_known += writer_request_rule(type) ? 1 : 0;
                 for (int phase = 0; phase < _WRITER_PHASE_MAX; phase++)
-                        assert_int_equal(writer_request_permitted(type, (WriterPhase) phase),
+                        assert_int_equal(writer_request_permitted(type, (WriterPhase) phase, false),
                                          strstr(phases, writer_phase_to_string((WriterPhase) phase)) != NULL);
-                assert_false(writer_request_permitted(type, _WRITER_PHASE_MAX));
+                assert_false(writer_request_permitted(type, _WRITER_PHASE_MAX, false));
         }
         assert_int_equal(n_known, ELEMENTSOF(documented));
+}
+
+static void the_health_socket_knows_four_requests(void **state) {
+        uint32_t n = 0;
+
+        (void) state;
+        for (uint32_t type = 0; type < 1000; type++) {
+                bool wanted = type == WRITER_HELLO || type == WRITER_STATE || type == WRITER_SLOTS || type == WRITER_MARK;
+
+                for (int phase = 0; phase < _WRITER_PHASE_MAX; phase++) {
+                        bool permitted = writer_request_permitted(type, (WriterPhase) phase, true);
+
+                        assert_int_equal(permitted,
+                                         wanted && writer_request_permitted(type, (WriterPhase) phase, false));
+                        n += permitted ? 1 : 0;
+                }
+        }
+        assert_int_equal(n, 1 + 7 + 7 + 2);
 }
 
 static void every_request_has_its_heading_in_the_document(void **state) {
@@ -386,6 +404,7 @@ int main(void) {
                 cmocka_unit_test(evidence_is_of_a_known_kind_and_size),
                 cmocka_unit_test(cut_and_lengthened_payloads_are_refused),
                 cmocka_unit_test(the_table_permits_what_the_document_says_and_nothing_else),
+                cmocka_unit_test(the_health_socket_knows_four_requests),
                 cmocka_unit_test(every_request_has_its_heading_in_the_document),
         };
 

@@ -78,6 +78,8 @@ static void defaults_are_the_strict_ones(void **state) {
         assert_string_equal(c.state_dir, RS_PATH_STATE_WRITER);
         assert_string_equal(c.booted_path, RS_PATH_BOOTED);
         assert_string_equal(c.client_user, RS_USER_DAEMON);
+        assert_string_equal(c.health_user, RS_USER_HEALTH);
+        assert_true(c.mark_by_daemon);
         assert_true(c.idle_exit_usec == 30000000);
         assert_int_equal(slot_map_count(c.map), 2);
         writer_config_done(&c);
@@ -89,13 +91,15 @@ static void each_key_reaches_its_field(void **state) {
 
         (void) state;
         assert_int_equal(load(NULL,
-                              "[policy]\nrequire-encryption=no\n[paths]\nstate=/s\nbooted=/b\n"
-                              "[server]\nclient-user=other\nidle-exit=0\n[tpm]\ntcti=device:/dev/tpmrm0\nshared=yes",
+                              "[policy]\nrequire-encryption=no\nmark-by-daemon=no\n[paths]\nstate=/s\nbooted=/b\n"
+                              "[server]\nclient-user=other\nhealth-user=third\nidle-exit=0\n[tpm]\ntcti=device:/dev/tpmrm0\nshared=yes",
                               &c, &err), 0);
         assert_false(c.require_encryption);
         assert_string_equal(c.state_dir, "/s");
         assert_string_equal(c.booted_path, "/b");
         assert_string_equal(c.client_user, "other");
+        assert_string_equal(c.health_user, "third");
+        assert_false(c.mark_by_daemon);
         assert_true(c.idle_exit_usec == 0);
         assert_true(c.tpm.shared);
         writer_config_done(&c);
@@ -106,6 +110,7 @@ static void what_is_missing_unknown_or_wrong_is_refused(void **state) {
         static const char *const wrong[] = {
                 "[device]\ncolour=red", "[nosuch]\na=b", "[policy]\nrequire-encryption=maybe", "[paths]\nstate=relative",
                 "[server]\nidle-exit=-1", "[slot rootfs.c]\nclass=rootfs", "[policy]\nskip-signature=yes",
+                "[server]\nhealth-user=" RS_USER_DAEMON, "[server]\nclient-user=" RS_USER_HEALTH,
                 "[device]\nline=0123456789012345678901234567890123456789012345678901234567890123456789",
         };
         WriterConfig c;
