@@ -225,7 +225,8 @@ static int check_place(X509 *signer, const Manifest *manifest, RsError *err) {
 
         if (r < 0)
                 return r;
-        if (strcmp(place.line, manifest->line) != 0 || place.index != manifest->release || place.epoch != manifest->epoch)
+        if (strcmp(place.line, manifest->line) != 0 || place.index != manifest->release ||
+            place.epoch != manifest->epoch)
                 return rs_fail(err, CHAIN, "the certificate is for release %llu, epoch %u of line %s, the bundle holds "
                                "release %llu, epoch %u of line %s", (unsigned long long) place.index, place.epoch,
                                place.line, (unsigned long long) manifest->release, manifest->epoch, manifest->line);
@@ -233,8 +234,8 @@ static int check_place(X509 *signer, const Manifest *manifest, RsError *err) {
 }
 
 /* The link of the release before: its log head is continued, and its signer is not this one. */
-static int take_before(const CeremonyOptions *o, LinkKind kind, const Manifest *manifest, const uint8_t spki[SHA256_SIZE],
-                       uint8_t ret_log_head[32], RsError *err) {
+static int take_before(const CeremonyOptions *o, LinkKind kind, const Manifest *manifest,
+                       const uint8_t spki[SHA256_SIZE], uint8_t ret_log_head[32], RsError *err) {
         _cleanup_(freep) uint8_t *data = NULL;
         Span bytes;
         Link before;

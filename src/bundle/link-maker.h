@@ -20,8 +20,9 @@ struct evp_pkey_st;
 struct x509_st;
 
 /* The authority certifies a signer's public key at its place of the chain. */
-int link_make_certificate(struct x509_st *authority, struct evp_pkey_st *authority_key, struct evp_pkey_st *signer_public,
-                          const FirmwarePlace *place, unsigned days, struct x509_st **ret, RsError *err);
+int link_make_certificate(struct x509_st *authority, struct evp_pkey_st *authority_key,
+                          struct evp_pkey_st *signer_public, const FirmwarePlace *place, unsigned days,
+                          struct x509_st **ret, RsError *err);
 
 typedef struct LinkPlan {
         LinkKind kind;

@@ -2,12 +2,13 @@
 /*
  * knowledge - evidence comes in, is judged once, and stays.
  *
- * reseald carries evidence and judges none of it.  Everything here follows one rule: what is accepted is made durable in
- * the state directory first and then committed to the TPM, so that the TPM never knows of more than the directory holds;
- * a directory that was put back holds less than the TPM knows, which shows (TrustSet, CrlRollback).
+ * reseald carries evidence and judges none of it.  Everything here follows one rule: what is accepted is made
+ * durable in the state directory first and then committed to the TPM, so that the TPM never knows of more than
+ * the directory holds; a directory that was put back holds less than the TPM knows, which shows (TrustSet,
+ * CrlRollback).
  *
- * The TPM is written when something rose that must not fall: a trust set, a revocation list, or the floor of the time by
- * more than a day.  A poll that brings nothing new writes nothing.
+ * The TPM is written when something rose that must not fall: a trust set, a revocation list, or the floor of
+ * the time by more than a day.  A poll that brings nothing new writes nothing.
  *
  * Files in the state directory: trust.set, trust.next and crls (room trust), clock, statement.
  */

@@ -2,12 +2,13 @@
 /*
  * remember - the TPM's state, and whether the TPM is as old as what was seen of it.
  *
- * File "tpm.seen" in the state directory holds the counters as they were last read.  The file may be older than the TPM:
- * then a disk was put back, which the record notices where it matters.  A TPM that is older than the file was itself put
- * back, and everything it remembers is worth nothing: TpmRestored, until reseal-provision recover.
+ * File "tpm.seen" in the state directory holds the counters as they were last read.  The file may be older than
+ * the TPM: then a disk was put back, which the record notices where it matters.  A TPM that is older than the
+ * file was itself put back, and everything it remembers is worth nothing: TpmRestored, until reseal-provision
+ * recover.
  *
- * The file is written only when something rose, after it was read back from the TPM; losing it loses the comparison, never
- * an installation.
+ * The file is written only when something rose, after it was read back from the TPM; losing it loses the
+ * comparison, never an installation.
  */
 #include <string.h>
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * fields - what all payloads of the writer's protocol are made of.
+ *
+ * A text is zero padded to its full size, and what follows its first zero must be zero: a payload has
+ * one encoding only.
  */
 #include <string.h>
 

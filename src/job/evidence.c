@@ -47,8 +47,8 @@ static int prove(JobEnv *env, WriterClient *writer, const WriterTime *time, RsEr
 
         int r = https_new(&env->https, &https, err);
         if (r >= 0)
-                r = https_post(https, env->tsa_url, TYPE_QUERY, SPAN(time->query, time->query_size), RESPONSE_MAX, &answer,
-                               &size, err);
+                r = https_post(https, env->tsa_url, TYPE_QUERY, SPAN(time->query, time->query_size), RESPONSE_MAX,
+                               &answer, &size, err);
         if (r >= 0)
                 r = writer_call_evidence(writer, WRITER_EVIDENCE_TIME, SPAN(answer, size), &changed, err);
         return r;
@@ -73,8 +73,8 @@ int evidence_time(JobEnv *env, WriterClient *writer, RsError *err) {
 /* -- what lies beside the bundle -------------------------------------------------------------------------------- */
 
 /* 1 = read, 0 = there is none. */
-static int read_section(const EvidencePlace *place, const BundleSection *section, size_t max, uint8_t **ret, size_t *ret_size,
-                        RsError *err) {
+static int read_section(const EvidencePlace *place, const BundleSection *section, size_t max, uint8_t **ret,
+                        size_t *ret_size, RsError *err) {
         _cleanup_(freep) uint8_t *data = NULL;
 
         if (section->length == 0)

@@ -53,7 +53,8 @@ static int read_header(Source *source, BundleHeader *ret, RsError *err) {
         return 0;
 }
 
-static int take_content(const TrustAnchors *firmware, const PathRules *time, Head *h, uint8_t **ret, size_t *ret_size, RsError *err) {
+static int take_content(const TrustAnchors *firmware, const PathRules *time, Head *h, uint8_t **ret, size_t *ret_size,
+                        RsError *err) {
         PathRules rules = *time;
         Span cms = SPAN(h->cms, h->cms_size);
 

@@ -27,5 +27,6 @@ typedef struct Head {
 } Head;
 
 /* time: its interval and lists are used. */
-int head_read(Source *source, const TrustAnchors *firmware, const PathRules *time, Head *ret /* zeroed */, RsError *err);
+/* *ret is zeroed. */
+int head_read(Source *source, const TrustAnchors *firmware, const PathRules *time, Head *ret, RsError *err);
 void head_done(Head *h);

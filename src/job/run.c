@@ -175,7 +175,11 @@ static int open_source(Run *run, RsError *err) {
 }
 
 static PathRules time_rules(const JobEnv *env) {
-        return (PathRules){ .time_low = env->https.time_low, .time_high = env->https.time_high, .crls = env->https.crls };
+        return (PathRules){
+                .time_low = env->https.time_low,
+                .time_high = env->https.time_high,
+                .crls = env->https.crls,
+        };
 }
 
 static int read_head(Run *run, RsError *err) {
@@ -567,7 +571,8 @@ int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError 
 
         order.url = url;
         own.https.time_low = RS_BUILD_TIME;
-        (void) connect_writer(&run, &unknown); /* without it the time is not known any better, and there is no verdict */
+        /* without it the time is not known any better, and there is no verdict */
+        (void) connect_writer(&run, &unknown);
         int r = open_source(&run, err);
         PathRules time = time_rules(&own);
         if (r >= 0)

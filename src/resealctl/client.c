@@ -101,7 +101,8 @@ int client_call(Client *c, const char *path, const char *interface, const char *
 int client_call_bytes(Client *c, const char *method, const void *bytes, size_t size, json_t **ret, RsError *err) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *request = NULL, *reply = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        int r = sd_bus_message_new_method_call(c->bus, &request, RS_BUS_NAME, RS_BUS_PATH, RS_BUS_IFACE_MANAGER, method);
+        int r = sd_bus_message_new_method_call(c->bus, &request, RS_BUS_NAME, RS_BUS_PATH, RS_BUS_IFACE_MANAGER,
+                                               method);
 
         if (r >= 0)
                 r = sd_bus_message_set_allow_interactive_authorization(request, true);

@@ -21,7 +21,10 @@
 
 enum { PART_CHAIN, PART_TIME, PART_CRLS, PART_POSTURE };
 
-/* The whole answer in *ret_all (an array of four), the part in *ret_part (borrowed).  1: print it; else an exit code is in *ret. */
+/*
+ * The whole answer in *ret_all (an array of four), the part in *ret_part (borrowed).  1: print it; else an exit code
+ * is in *ret.
+ */
 static int ask_part(Client *c, size_t part, json_t **ret_all, json_t **ret_part, int *ret) {
         RsError err = RS_ERROR_INIT;
 

@@ -9,7 +9,8 @@
  * Each check is a small function that raises its own reason; accept_release is their order and nothing else.  There is
  * no option that leaves one out.  The constructor of AcceptedRelease is accept_release itself.
  *
- * The signer's place in the chain stands in its certificate, in the manifest, and in the last link; all three must agree
+ * The signer's place in the chain stands in its certificate, in the manifest, and in the last link; all three must
+ * agree
  * (S66).  The walk from the TPM's record to that place is chain.c's.
  */
 #include <stdlib.h>

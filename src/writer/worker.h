@@ -30,7 +30,8 @@ typedef struct Work {
         /* request */
         uint8_t *bytes;          /* OFFER: the signed manifest, owned */
         size_t size;
-        int fd;                  /* TABLE, EVIDENCE: as received, or why there is none (-EMFILE); RING: of the answer; owned */
+        /* TABLE, EVIDENCE: as received, or why there is none (-EMFILE); RING: of the answer; owned */
+        int fd;
         WriterEvidence evidence;
         uint32_t image;
         WriterFrame frame;

@@ -39,6 +39,7 @@ def check_catalog():
 def keys_of(path):
     text = tree.read(path)
     keys = set(re.findall(r'strcmp\(key, "([\w-]+)"\)', text))
+    keys |= set(re.findall(r'^ +\{ "([\w-]+)", &c->', text, re.M))
     return keys | set(re.findall(r'^ +\{ "\w+", "([\w-]+)", offsetof\(', text, re.M))
 
 

@@ -82,7 +82,7 @@ def check_tested():
              if p != own and not p.startswith('tests/lint/')]
     return missing('provoked by no test', texts, lambda symbol, name:
                    rf'\bRS_REASON_{symbol}\b|"{name}"|\'{name}\'|\bError\.{name}\b|\b(REASON|reason)[=: ]*{name}\b'
-                   rf'|\brefused\w* .*\b{name}\b')
+                   rf'|\brefused\w* .*\b{name}\b|\bREFUSED\(.*, {symbol}\)')
 
 
 def main():

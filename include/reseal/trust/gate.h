@@ -7,7 +7,8 @@
  * Trust:    the manifest CMS is hostile; GateInput comes from the device itself: configuration, slot map, TPM
  * Owns:     an AcceptedRelease owns all it gives out, also its copy of the CMS; GateInput is only borrowed
  * Units:    seconds since 1970 UTC
- * Errors:   FORMAT, those of pki/cms.h, pki/path.h and trust/chain.h, MANIFEST, LINE, COMPATIBLE, SLOT_CLASS, SIZE, POLICY,
+ * Errors:   FORMAT, those of pki/cms.h, pki/path.h and trust/chain.h, MANIFEST, LINE, COMPATIBLE, SLOT_CLASS, SIZE,
+ *           POLICY,
  *           CRL_STALE, TIME_UNKNOWN, FREEZE, TPM_STATE (no record to judge against)
  * Context:  any thread, no I/O, no globals; milliseconds
  * Programs: reseal-writer
@@ -55,7 +56,7 @@ typedef struct GateInput {
         GateCheckSize check_size;
         bool require_encryption;
         bool require_time;              /* policy: a time-stamp proof of this boot */
-        bool require_crl;               /* policy: lists that are not out of date; without, a stale list still revokes */
+        bool require_crl;               /* policy: lists that are not out of date; stale ones always revoke */
         uint64_t crl_grace;             /* seconds */
         const TpmRecord *record;        /* .empty on a device that has accepted nothing yet; NULL is refused */
 } GateInput;
