@@ -83,11 +83,11 @@ rig_provision() {
 }
 
 rig_services_start() {
-        in_device systemctl start reseal-writer.socket reseald.service && wait_for 60 rig_services_talk
+        in_device systemctl start reseal-writer.socket reseal-health.socket reseald.service && wait_for 60 rig_services_talk
 }
 
 rig_services_restart() { # after a change of configuration
-        in_device systemctl stop reseald.service reseal-writer.socket reseal-writer.service && rig_services_start
+        in_device systemctl stop reseald.service reseal-writer.socket reseal-health.socket reseal-writer.service && rig_services_start
 }
 
 # reseald has heard from the writer which slot runs
