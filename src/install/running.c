@@ -5,7 +5,8 @@
  * The writer finds the running slot by itself: the initramfs wrote /run/reseal/booted after it had opened and
  * verified
  * the slot.  No request carries that knowledge.  The file is compared with the boot state (a slot that the bootloader
- * was told not to start cannot be running) and, where the slot is known, with the release that was installed there.
+ * was told not to start cannot be running), where the slot is known, with the release that was installed there, and
+ * with the devices on which "/" lies (root.c).
  *
  * Marking good ends a trial, so it is accepted for the running slot only.  Making a slot primary and taking one away
  * may not leave the device without a slot to start.
@@ -113,6 +114,9 @@ int running_state(Installer *i, const InstallBooted *booted, BootState *ret_stat
                 return r;
         if (r > 0 && booted->has_manifest && memcmp(info.bundle_id, booted->manifest, sizeof(info.bundle_id)) != 0)
                 return rs_fail(err, STATE, "slot %s runs another release than was installed there", booted->slot);
+        r = install_check_root(i->device.map, i->device.sysfs, booted->slot, err);
+        if (r < 0)
+                return r;
         *ret_slot = slot;
         return 0;
 }

@@ -52,6 +52,7 @@ typedef struct InstallDevice {
         const char *state_dir;          /* absolute; libcryptsetup wants a path for the header files */
         int state_fd;                   /* the same directory */
         const char *booted_path;        /* what the initramfs wrote: slot=, manifest= */
+        const char *sysfs;              /* NULL: /sys */
         const SlotMap *map;
         Boot *boot;
         Tpm *tpm;
@@ -120,6 +121,8 @@ typedef struct InstallBooted {
 
 /* Fuzzed: text of /run/reseal/booted. */
 int install_booted_parse(Span text, InstallBooted *ret, RsError *err);
+/* STATE when / lies on a device-mapper chain that does not end in a slot of this boot name.  sysfs: NULL is /sys. */
+int install_check_root(const SlotMap *map, const char *sysfs, const char *boot_name, RsError *err);
 
 int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err);
 /* fresh = false: of the TPM, what this Installer read or wrote last; the TPM is not asked. */

@@ -10,8 +10,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <reseal/base/cleanup.h>
 
@@ -458,6 +461,34 @@ static void an_older_slot_is_not_made_active_by_a_message(void **state) {
         assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
 }
 
+/* In a tree like /sys "/" lies on slot B, while the initramfs is made to say that A runs. */
+static void a_root_on_another_slot_than_is_said_to_run_ends_everything(void **state) {
+        World *w = *state;
+        Slot *b = (Slot *) (uintptr_t) slot_map_by_name(w->e.map, "rootfs.b");
+        char sysfs[128], command[1024], name[33];
+        RsError err = RS_ERROR_INIT;
+        struct stat root;
+
+        assert_int_equal(stat("/", &root), 0);
+        (void) snprintf(sysfs, sizeof(sysfs), "%s/sys", w->d.dir);
+        (void) snprintf(command, sizeof(command),
+                        "mkdir -p %s/dev/block/%u:%u/dm %s/dev/block/%u:%u/slaves/b && cd %s/dev/block/%u:%u && "
+                        "echo x >dm/uuid && echo 250:2 >slaves/b/dev",
+                        sysfs, major(root.st_dev), minor(root.st_dev), sysfs, major(root.st_dev),
+                        minor(root.st_dev), sysfs, major(root.st_dev), minor(root.st_dev));
+        assert_int_equal(system(command), 0);
+        b->device_id[0] = makedev(250, 2);
+        b->device_id[1] = 0;
+        w->e.installer = install_free(w->e.installer);
+        w->e.device.sysfs = sysfs;
+        assert_int_equal(install_new(&w->e.device, &w->e.installer, &err), 0);
+        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "A", name, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_STATE);
+        assert_non_null(strstr(err.text, "rootfs.b"));
+        assert_refused(w, &w->one, RS_REASON_STATE);
+        assert_running_untouched(w);
+}
+
 static void a_slot_that_runs_another_release_than_installed_is_not_marked(void **state) {
         World *w = *state;
         RsError err = RS_ERROR_INIT;
@@ -686,6 +717,8 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
                 cmocka_unit_test_setup_teardown(an_older_slot_is_not_made_active_by_a_message, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_root_on_another_slot_than_is_said_to_run_ends_everything, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(a_slot_that_runs_another_release_than_installed_is_not_marked,
                                                 setup, teardown),
                 cmocka_unit_test_setup_teardown(a_cancelled_finish_stops_before_the_release_is_accepted,
