@@ -59,6 +59,7 @@ class Device:
         self.vm = Vm(f'{self.work}/vm', f'{self.work}/disk.img', Tpm(f'{self.work}/dev/tpm'))
 
     def _end(self):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)   # a second one does not end the clearing away
         if self.vm:
             self.vm.cut()
         if self.nginx:

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/factory.sh [--tries N] [--epoch-release] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
+# tests/boot/factory.sh [--tries N] [--more] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
 #
 #   WORK/disk.img       GPT: ESP (GRUB, kernel and initramfs of both slots), reseal-boot, slots A and B, reseal-data
 #   WORK/dev/tpm        the TPM's state, provisioned
 #   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
 #
-# --tries: attempts of a new slot, 3; --epoch-release: also a release 3, of security epoch 1.
+# --tries: attempts of a new slot, 3; --more: also a release 3 that has no init, and a release 4 of security epoch 1.
 #
 # Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
 # other, only that the device does not run yet.  Needs root.
@@ -15,11 +15,11 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
-tries=3 epoch_release=
+tries=3 more=
 while [[ ${1:-} = --* ]]; do
         case $1 in
         --tries) tries=$2 && shift ;;
-        --epoch-release) epoch_release=yes ;;
+        --more) more=yes ;;
         *) exit 2 ;;
         esac
         shift
@@ -68,7 +68,8 @@ slot_a() {
         source_up
         bundle r1.rsb 1 "$work/rootfs-1"
         bundle r2.rsb 2 "$work/rootfs-2"
-        [ -z "$epoch_release" ] || bundle r3.rsb 3 "$work/rootfs-3" --epoch 1
+        [ -z "$more" ] || bundle r3.rsb 3 "$work/rootfs-3"
+        [ -z "$more" ] || bundle r4.rsb 4 "$work/rootfs-4" --epoch 1
         writer_up
         bus_up dev open
         daemon_up dev
@@ -150,7 +151,7 @@ mkdir -p "$work"
 "$here/tree.sh" "$cache"
 "$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
 etc
-"$here/image.sh" "$cache" "$build" "$work" ${epoch_release:+3}
+"$here/image.sh" "$cache" "$build" "$work" ${more:+3=usr/sbin/init 4}
 slot_mib=$((($(stat -c %s "$work/rootfs-1") + $(stat -c %s "$work/rootfs-2")) / 2 / 1048576 + 16))
 device_up
 slot_a

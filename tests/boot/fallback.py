@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What must not start does not, says why, and the device goes on: a flipped block (dm-verity), yesterday's disk under
-today's TPM (FLOOR), another TPM.  One attempt per new slot, so that each failure costs one restart (S12, S13)."""
+"""What must not start does not, says why, and the device goes on: a flipped block (dm-verity), a release without
+init (panic), yesterday's disk under today's TPM (FLOOR), another TPM.  One attempt per new slot, so that each failure
+costs one restart (S12, S13)."""
 
 import json
 import os
@@ -49,14 +50,22 @@ def flipped_block(d):
     d.up('A', 1)
 
 
+def panic(d):
+    """Release 3 has no init: the kernel panics, panic= restarts, the loader falls back."""
+    d.run('release 3, which has no init, is installed to slot B', f'resealctl install {d.url("r3.rsb")}')
+    d.vm.send('systemctl reboot')
+    d.vm.wait('Kernel panic', 900)
+    d.up('A', 1)
+
+
 def old_disk(d):
     """A release of a higher epoch is confirmed; yesterday's disk does not open any more, today's does."""
     today, yesterday = d.vm.disk, f'{d.work}/yesterday.img'
     d.vm.off()
     shutil.copy(today, yesterday)
     d.start('A', 1)
-    d.run('release 3 of a higher epoch is installed to slot B', f'resealctl install {d.url("r3.rsb")}')
-    d.reboot('B', 3, tries=0)
+    d.run('release 4 of a higher epoch is installed to slot B', f'resealctl install {d.url("r4.rsb")}')
+    d.reboot('B', 4, tries=0)
     confirm(d, 'B')
     d.vm.off()
     d.vm.disk = yesterday
@@ -64,7 +73,7 @@ def old_disk(d):
     refusal(d, 'A', 'TpmAuth')
     d.vm.cut()
     d.vm.disk = today
-    d.start('B', 3)
+    d.start('B', 4)
     d.vm.off()
 
 
@@ -73,7 +82,7 @@ def other_tpm(d):
     os.mkdir(other)
     d.vm.tpm = Tpm(other)
     d.vm.start()
-    refusal(d, 'B', 'TpmState')
+    refusal(d, 'B', 'NotProvisioned')
     d.vm.cut()
     d.vm.tpm = mine
 
@@ -82,9 +91,10 @@ def steps(d):
     d.start('A', 1, tries=2)
     confirm(d, 'A')
     flipped_block(d)
+    panic(d)
     old_disk(d)
     other_tpm(d)
     d.check('no attempt is counted in the TPM', d.lockout_counter() == 0)
 
 
-Device('fallback', factory=['--tries', '1', '--epoch-release']).scenario(steps)
+Device('fallback', factory=['--tries', '1', '--more']).scenario(steps)

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/image.sh CACHE BUILD WORK [RELEASE...] - from the cached tree (tree.sh) and our programs, as `meson install` leaves them:
+# tests/boot/image.sh CACHE BUILD WORK [RELEASE[=PATH]...] - from the cached tree (tree.sh) and our programs, as `meson install` leaves them:
 #
 #   WORK/vmlinuz  WORK/initrd        kernel and initramfs
 #   WORK/root                        the device's root as a tree (its /var goes to the data partition)
-#   WORK/rootfs-1  WORK/rootfs-2     release 1 and its successor, erofs; and one more for each RELEASE named
+#   WORK/rootfs-1  WORK/rootfs-2     release 1 and its successor, erofs; and each RELEASE named, without PATH
 #
 # WORK/etc/ is laid over /etc: configuration and anchors.  Needs root: the tree has owners.
 set -euo pipefail
@@ -110,15 +110,18 @@ root() {
         configure "$work/root"
 }
 
-release() { # NUMBER
+release() { # NUMBER [PATH LEFT OUT]
         echo "$1" >"$work/root/etc/reseal-release"
         mkfs.erofs -zlz4 -T1767225600 -U 8b1c9a52-6a55-4f7e-8f1e-2d1f6d6e0001 --exclude-regex='^var/.' \
-                "$work/rootfs-$1" "$work/root" >"$work/erofs.log" 2>&1 || { cat "$work/erofs.log" >&2; return 1; }
+                ${2:+--exclude-path="$2"} "$work/rootfs-$1" "$work/root" >"$work/erofs.log" 2>&1 || { cat "$work/erofs.log" >&2; return 1; }
         truncate -s %4096 "$work/rootfs-$1"
 }
 
 programs
 root
 initrd
-for n in 1 2 "${@:4}"; do release "$n"; done
+for n in 1 2 "${@:4}"; do
+        # shellcheck disable=SC2046 # a number, and perhaps a path
+        release $(tr = ' ' <<<"$n")
+done
 rm -rf "$work/dest"
