@@ -297,6 +297,7 @@ wait "$daemon" && ok || bad 'it does not stop well'
 
 # -- a device without a certificate ------------------------------------------------------------------------------------
 
+tpm_up
 sed "s,^keys-directory = .*,keys-directory = $work/none," "$work/dev.conf" >"$work/bare.conf"
 daemon_up bare
 refused_with 'a device without a certificate is not provisioned' NotProvisioned "$(ctl install "$url/r4.rsb")"
