@@ -137,6 +137,8 @@ void knowledge_for_record(Installer *i, const SignerInfo *signer, TpmRecord *rec
         TrustClock *clock = &i->knowledge.clock;
 
         trust_clock_raise(clock, signer->not_before);
+        if (trust_store_crl_number(i->knowledge.store) > record->crl_number)
+                record->crl_number = trust_store_crl_number(i->knowledge.store);
         if (clock->floor > record->time_floor)
                 record->time_floor = clock->floor;
 }
@@ -258,10 +260,13 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         if (k->links) /* hostile still; certificates are judged where they are used */
                 (void) link_set_walk(SPAN(k->links, k->links_size), note_authority, &certs, &unused);
         r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, ret_changed, &newest, err);
-        if (r < 0 || !*ret_changed)
+        if (r < 0)
                 return r;
-        trust_clock_raise(&k->clock, newest);
         next.crl_number = trust_store_crl_number(k->store);
+        if (!*ret_changed && next.crl_number <= i->tpm.record.crl_number)
+                return 0;
+        *ret_changed = true; /* also when a cut left the lists in the store and the record without their number */
+        trust_clock_raise(&k->clock, newest);
         if (k->clock.floor > next.time_floor)
                 next.time_floor = k->clock.floor;
         return commit(i, &next, err);

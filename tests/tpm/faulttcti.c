@@ -15,6 +15,9 @@
  *   delay=N  N milliseconds later
  *   kill     executed, then this process is killed
  *   killfirst  this process is killed before the command is sent
+ *   tpmfirst   the TPM (process RESEAL_FAULT_TPM) is killed before the command reaches it
+ *   tpm        executed, then the TPM is killed, and the answer never arrives
+ *   power      executed, then the TPM and this process are killed
  * "*" is any command; occurrences are then counted over all of them.  RESEAL_FAULT_TRACE=FILE appends the
  * codes sent. A test in the same process resets the counts by changing RESEAL_FAULT_EPOCH.
  */
@@ -36,6 +39,7 @@ typedef struct FaultContext {
         int answer_ready;
         int lose;
         int kill_after;
+        int kill_tpm;
 } FaultContext;
 
 static const struct {
@@ -122,6 +126,14 @@ static void trace(uint32_t code) {
         (void) fclose(f);
 }
 
+static void kill_tpm(void) {
+        const char *pid = getenv("RESEAL_FAULT_TPM");
+
+        if (!pid || atoi(pid) <= 1)
+                abort();
+        (void) kill((pid_t) atoi(pid), SIGKILL);
+}
+
 static TSS2_RC transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *bytes) {
         FaultContext *f = (FaultContext *) context;
         uint32_t code = (uint32_t) bytes[6] << 24 | (uint32_t) bytes[7] << 16 | (uint32_t) bytes[8] << 8 |
@@ -131,7 +143,7 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *
         reset_counts();
         trace(code);
         action = match(code);
-        f->answer_ready = f->lose = f->kill_after = 0;
+        f->answer_ready = f->lose = f->kill_after = f->kill_tpm = 0;
         if (!action)
                 return Tss2_Tcti_Transmit(f->inner, size, bytes);
         if (strncmp(action, "rc=", 3) == 0) {
@@ -153,12 +165,17 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *
         }
         if (strcmp(action, "drop") == 0)
                 return TSS2_TCTI_RC_IO_ERROR;
+        if (strcmp(action, "tpmfirst") == 0) {
+                kill_tpm();
+                return TSS2_TCTI_RC_IO_ERROR;
+        }
         if (strcmp(action, "killfirst") == 0)
                 (void) raise(SIGKILL);
         if (strncmp(action, "delay=", 6) == 0)
                 (void) usleep(1000u * (unsigned) atoi(action + 6));
-        f->lose = strcmp(action, "lose") == 0;
-        f->kill_after = strcmp(action, "kill") == 0;
+        f->kill_tpm = strcmp(action, "tpm") == 0 || strcmp(action, "power") == 0;
+        f->lose = strcmp(action, "lose") == 0 || strcmp(action, "tpm") == 0;
+        f->kill_after = strcmp(action, "kill") == 0 || strcmp(action, "power") == 0;
         return Tss2_Tcti_Transmit(f->inner, size, bytes);
 }
 
@@ -178,6 +195,8 @@ static TSS2_RC receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *answer
                 size_t n = sizeof(unheard);
 
                 (void) Tss2_Tcti_Receive(f->inner, &n, unheard, TSS2_TCTI_TIMEOUT_BLOCK);
+                if (f->kill_tpm)
+                        kill_tpm();
                 if (f->kill_after)
                         (void) raise(SIGKILL);
                 f->lose = 0;
