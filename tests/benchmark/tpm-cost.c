@@ -68,11 +68,18 @@ static void time_gate(const TestRelease *r, uint64_t from) {
         _cleanup_(encoder_done) Encoder links = ENCODER_INIT;
         const GateSlot slots[] = { { "rootfs", "" }, { "kernel", "" } };
         TpmRecord record = { 0 };
-        GateInput input = { .manifest_cms = encoder_view(&r->cms), .firmware_root = history->anchors,
-                            .recovery = (const uint8_t (*)[32]) history->recovery_spki, .n_recovery = 3,
-                            .time = { .low = RS_BUILD_TIME, .high = UINT64_MAX }, .line = TEST_LINE,
-                            .compatible = TEST_BOARD, .slots = slots, .n_slots = 2, .check_size = any_size,
-                            .require_encryption = true, .record = &record };
+        GateInput input = { .manifest_cms = encoder_view(&r->cms),
+                            .firmware_root = history->anchors,
+                            .recovery = (const uint8_t(*)[32]) history->recovery_spki,
+                            .n_recovery = 3,
+                            .time = { .low = RS_BUILD_TIME, .high = UINT64_MAX },
+                            .line = TEST_LINE,
+                            .compatible = TEST_BOARD,
+                            .slots = slots,
+                            .n_slots = 2,
+                            .check_size = any_size,
+                            .require_encryption = true,
+                            .record = &record };
         double took[RUNS];
         uint32_t n = 0;
 
@@ -179,7 +186,9 @@ static void count_level(bool level2) {
 
                 test_release_make(&r, release, i == 3, ROOTFS);
                 (void) snprintf(name, sizeof(name), "install at %s, %s", level,
-                                i == 1 ? "first release" : i == 2 ? "next release" : "16 releases on");
+                                i == 1   ? "first release"
+                                : i == 2 ? "next release"
+                                         : "16 releases on");
                 count(&d, &r, name, install);
                 if (i < 3)
                         test_release_done(&r);

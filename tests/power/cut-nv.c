@@ -44,7 +44,7 @@
 #include "mini-ca.h"
 
 #define ROOTFS ((uint64_t) 1 << 20)
-#define STRIDE_SOME 13           /* shares no factor with the number of ways: all come up */
+#define STRIDE_SOME 29 /* shares no factor with the number of ways: all come up */
 
 /* In steps.c and docs/tpm.md: what a whole step may cost. */
 #define NV_WRITES_MAX 6u
@@ -62,10 +62,10 @@ static unsigned n_cuts;
 typedef struct Stage {
         const char *name;
         int (*step)(TestEngine *e, RsError *err);
-        int (*again)(TestEngine *e, RsError *err);   /* NULL: the step itself */
-        int at;                                      /* commands count from this InstallStep on; -1: from the start */
-        unsigned running;                            /* index of its slot_path */
-        bool time_passes;                            /* the step commits the time of now */
+        int (*again)(TestEngine *e, RsError *err); /* NULL: the step itself */
+        int at;           /* commands count from this InstallStep on; -1: from the start */
+        unsigned running; /* index of its slot_path */
+        bool time_passes; /* the step commits the time of now */
 } Stage;
 
 /* -- the device of now, and back to it -------------------------------------------------------------------------- */
@@ -113,7 +113,7 @@ static void put_back(void) {
 
 typedef struct Fault {
         int at;
-        char rule[48];           /* empty: only counted */
+        char rule[48]; /* empty: only counted */
 } Fault;
 
 static void begin_faults(const Fault *f) {
@@ -163,7 +163,8 @@ static int run_child(const Stage *s, const char *rule) {
                         begin_faults(&f);
                 r = s->step(&e, &err);
                 if (r < 0 && err.reason != RS_REASON_TPM_GONE)
-                        (void) fprintf(stderr, "%s, %s: %s: %s\n", s->name, rule, rs_reason_name(err.reason), err.text);
+                        (void) fprintf(stderr, "%s, %s: %s: %s\n", s->name, rule, rs_reason_name(err.reason),
+                                       err.text);
                 _exit(r < 0 ? (int) err.reason : 0);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -180,12 +181,14 @@ static bool same_chain(const TpmRecord *a, const TpmRecord *b) {
         return a->empty == b->empty && a->release == b->release && a->epoch == b->epoch &&
                memcmp(a->line_tag, b->line_tag, sizeof(a->line_tag)) == 0 &&
                memcmp(a->signer_spki, b->signer_spki, 32) == 0 && a->chain_flags == b->chain_flags &&
-               memcmp(a->manifest_digest, b->manifest_digest, 32) == 0 && memcmp(a->log_head, b->log_head, 32) == 0;
+               memcmp(a->manifest_digest, b->manifest_digest, 32) == 0 &&
+               memcmp(a->log_head, b->log_head, 32) == 0;
 }
 
 static bool same_rest(const TpmRecord *a, const TpmRecord *b, bool time_passes) {
         return a->floor_epoch == b->floor_epoch && a->crl_number == b->crl_number &&
-               a->trust_version == b->trust_version && memcmp(a->trust_tag, b->trust_tag, sizeof(a->trust_tag)) == 0 &&
+               a->trust_version == b->trust_version &&
+               memcmp(a->trust_tag, b->trust_tag, sizeof(a->trust_tag)) == 0 &&
                (time_passes ? a->time_floor >= b->time_floor : a->time_floor == b->time_floor);
 }
 
@@ -216,9 +219,11 @@ static void assert_invariants(const Stage *s) {
         assert_true(now.floor >= before.floor && now.floor <= after.floor);
         if (now.accept == after.accept)
                 assert_true(same_chain(&now.record, &after.record) &&
-                            same_rest(&now.record, s->time_passes ? &before.record : &after.record, s->time_passes));
+                            same_rest(&now.record, s->time_passes ? &before.record : &after.record,
+                                      s->time_passes));
         else {
-                assert_true(same_rest(&now.record, &before.record, false) || after.accept - before.accept > 1);
+                assert_true(same_rest(&now.record, &before.record, false) ||
+                            after.accept - before.accept > 1);
                 if (now.behind)
                         assert_true(now.record.release > before.record.release &&
                                     now.record.release <= after.record.release);
@@ -326,9 +331,12 @@ static int start_again(TestEngine *e, RsError *err) {
 
 static int give_lists(TestEngine *e, RsError *err) {
         bool changed;
-        int r = install_evidence(e->installer, WRITER_EVIDENCE_LINKS, encoder_view(&release.links), &changed, err);
+        int r = install_evidence(e->installer, WRITER_EVIDENCE_LINKS, encoder_view(&release.links), &changed,
+                                 err);
 
-        return r < 0 ? r : install_evidence(e->installer, WRITER_EVIDENCE_CRLS, encoder_view(&crls), &changed, err);
+        return r < 0 ? r
+                     : install_evidence(e->installer, WRITER_EVIDENCE_CRLS, encoder_view(&crls), &changed,
+                                        err);
 }
 
 static int prove_time(TestEngine *e, RsError *err) {
@@ -374,7 +382,8 @@ static void make_responder(void) {
         f = fopen(path, "we");
         assert_true(f && PEM_write_X509(f, tsa.cert) == 1 &&
                     PEM_write_PrivateKey(f, tsa.key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(f) == 0);
-        shell("printf '[tsa]\\nserial = %s/serial\\ndefault_policy = 1.2.3.4\\ndigests = sha256\\naccuracy = secs:1\\n"
+        shell("printf '[tsa]\\nserial = %s/serial\\ndefault_policy = 1.2.3.4\\ndigests = sha256\\naccuracy = "
+              "secs:1\\n"
               "ess_cert_id_alg = sha256\\nsigner_digest = sha256\\n' >%s/ts.cnf && echo 01 >%s/serial",
               device.dir, device.dir, device.dir);
         ca_done(&root);
@@ -410,8 +419,8 @@ static void make_trust_set(void) {
         s->time_pem = strdup("");
         s->recovery_pem = strdup("");
         if (trust_set_encode(s, &json, &err) < 0 ||
-            cms_add_signer(SPAN_NULL, encoder_view(&json), test_history()->root, test_history()->root_key, &one,
-                           &err) < 0 ||
+            cms_add_signer(SPAN_NULL, encoder_view(&json), test_history()->root, test_history()->root_key,
+                           &one, &err) < 0 ||
             cms_add_signer(encoder_view(&one), encoder_view(&json), root.cert, root.key, &both, &err) < 0)
                 fail_msg("%s", err.text);
         (void) snprintf(device.trust_set, sizeof(device.trust_set), "%s/store.set", device.dir);
@@ -559,7 +568,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(accept_at_level_1, make_device, remove_device),
                 cmocka_unit_test_setup_teardown(accept_at_level_2, make_device, remove_device),
                 cmocka_unit_test_setup_teardown(a_higher_epoch_marked_good, make_device, remove_device),
-                cmocka_unit_test_setup_teardown(evidence_that_the_record_remembers, make_device, remove_device),
+                cmocka_unit_test_setup_teardown(evidence_that_the_record_remembers, make_device,
+                                                remove_device),
                 cmocka_unit_test(there_were_as_many_cuts_as_asked_for),
         };
 
