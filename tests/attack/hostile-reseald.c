@@ -149,17 +149,23 @@ static int memfd(Span bytes, int seals) {
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
+static bool evidence(Victim *v, uint32_t kind, uint32_t size, int fd, Message *ret) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        bool answered;
+
+        writer_encode_evidence_request(&e, (WriterEvidence) kind, size);
+        answered = ask(v, WRITER_EVIDENCE, encoder_view(&e), fd, ret);
+        closep(&fd);
+        return answered;
+}
+
 /* What an honest client gives before its offer: without it the gate knows no signer. */
 static void links(Victim *v) {
-        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
         Span bytes = encoder_view(&release.links);
-        int fd = memfd(bytes, SEALS);
         Message m;
 
-        writer_encode_evidence_request(&e, WRITER_EVIDENCE_LINKS, (uint32_t) bytes.size);
-        assert_true(ask(v, WRITER_EVIDENCE, encoder_view(&e), fd, &m));
+        assert_true(evidence(v, WRITER_EVIDENCE_LINKS, (uint32_t) bytes.size, memfd(bytes, SEALS), &m));
         assert_int_equal(m.type, WRITER_EVIDENCE + 1);
-        closep(&fd);
 }
 
 static void offer(Victim *v) {
@@ -411,6 +417,84 @@ static void a_table_that_is_not_the_signed_one_ends_the_offer_only(void **state)
         assert_device_unharmed();
 }
 
+/* A datagram that is no file, not all of it, or more than there is: a breach, like a table's. */
+static void evidence_by_wrong_descriptors_ends_the_writer(void **state) {
+        static const int seals[] = { 0, SEALS & ~F_SEAL_WRITE, SEALS & ~F_SEAL_SHRINK, SEALS & ~F_SEAL_GROW };
+        Span bytes = encoder_view(&release.links);
+        uint32_t size = (uint32_t) bytes.size;
+
+        (void) state;
+        for (int k = 0; k < 10; k++) {
+                int fd = k < 4    ? memfd(bytes, seals[k])
+                         : k == 4 ? open(device.slot_path[0], O_RDWR | O_CLOEXEC)
+                         : k == 5 ? -EBADF
+                                  : memfd(bytes, SEALS);
+                uint32_t kind = k == 8 ? 0 : k == 9 ? 5 : WRITER_EVIDENCE_LINKS;
+                uint32_t said = k == 6 ? size + 1 : k == 7 ? UINT32_MAX : size;
+                Victim v;
+                Message m;
+
+                bring(&v, WRITER_PHASE_IDLE, NULL);
+                (void) evidence(&v, kind, said, fd, &m);
+                assert_ended(&v, NULL);
+        }
+}
+
+/* Told so, and nothing else: the connection goes on, the device believes what it believed. */
+static void garbage_of_every_kind_is_refused_and_changes_nothing(void **state) {
+        static const uint32_t sizes[] = { 1, 4, 64, 5000, WRITER_EVIDENCE_MAX };
+        _cleanup_(freep) uint8_t *bytes = malloc(WRITER_EVIDENCE_MAX);
+        RsError err = RS_ERROR_INIT;
+        bool changed;
+        Victim v;
+        Message m;
+
+        (void) state;
+        bring(&v, WRITER_PHASE_IDLE, NULL);
+        for (uint32_t kind = WRITER_EVIDENCE_LINKS; kind <= WRITER_EVIDENCE_STATEMENT; kind++)
+                for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
+                        for (int fill = 0; fill < 3; fill++) {
+                                _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+
+                                for (uint32_t k = 0; k < sizes[i]; k++)
+                                        bytes[k] = fill == 0 ? 0 : fill == 1 ? 0xff : (uint8_t) (k * 167 + (k >> 8));
+                                assert_true(evidence(&v, kind, sizes[i], memfd(SPAN(bytes, sizes[i]), SEALS), &m));
+                                if (kind != WRITER_EVIDENCE_LINKS) { /* four zeros are an empty set of lists */
+                                        assert_true(m.type == WRITER_FAIL ||
+                                                    (kind == WRITER_EVIDENCE_CRLS && sizes[i] == 4 &&
+                                                     writer_decode_evidence(m.payload, &changed, &err) == 0 && !changed));
+                                        continue;
+                                }
+                                assert_int_equal(m.type, WRITER_EVIDENCE + 1); /* judged with the offer */
+                                writer_encode_offer_request(&e, encoder_view(&release.cms));
+                                assert_true(ask(&v, WRITER_OFFER, encoder_view(&e), -EBADF, &m));
+                                assert_int_equal(m.type, WRITER_FAIL);
+                        }
+        offer(&v); /* and with the right links it is as good as ever */
+        assert_int_equal(finish(&v, NULL), 0);
+        assert_device_unharmed();
+}
+
+static void a_time_stamp_answers_one_question_once(void **state) {
+        static const uint8_t answer[300] = { 0x30, 0x82, 0x01, 0x28 };
+        Victim v;
+        Message m;
+
+        (void) state;
+        bring(&v, WRITER_PHASE_IDLE, NULL);
+        for (int k = 0; k < 4; k++) { /* without a question; wrong; a second time; to a question asked anew */
+                if (k % 2 == 1) {
+                        assert_true(ask(&v, WRITER_TIME, SPAN_NULL, -EBADF, &m));
+                        assert_int_equal(m.type, WRITER_TIME + 1);
+                }
+                assert_true(evidence(&v, WRITER_EVIDENCE_TIME, sizeof(answer), memfd(SPAN_ARRAY(answer), SEALS), &m));
+                assert_int_equal(m.type, WRITER_FAIL);
+        }
+        offer(&v);
+        assert_int_equal(finish(&v, NULL), 0);
+        assert_device_unharmed();
+}
+
 static void frames_that_do_not_fit_the_table_end_the_writer(void **state) {
         static const WriterFrame bad[] = {
                 { 0, 1, 0, RS_FRAME_SIZE_MAX },                    /* not the next one */
@@ -485,6 +569,7 @@ static void requests_sent_early_end_the_writer(void **state) {
                 Victim v;
 
                 bring(&v, WRITER_PHASE_IDLE, NULL);
+                links(&v);
                 assert_int_equal(kill(v.pid, SIGSTOP), 0); /* so that both are there before either is looked at */
                 send_plausible(&v, WRITER_OFFER);
                 send_plausible(&v, second[i]);
@@ -698,6 +783,9 @@ int main(void) {
                 cmocka_unit_test(raw_datagrams_that_are_no_messages_end_the_writer),
                 cmocka_unit_test(tables_by_wrong_descriptors_end_the_writer),
                 cmocka_unit_test(a_table_that_is_not_the_signed_one_ends_the_offer_only),
+                cmocka_unit_test(evidence_by_wrong_descriptors_ends_the_writer),
+                cmocka_unit_test(garbage_of_every_kind_is_refused_and_changes_nothing),
+                cmocka_unit_test(a_time_stamp_answers_one_question_once),
                 cmocka_unit_test(frames_that_do_not_fit_the_table_end_the_writer),
                 cmocka_unit_test(a_frame_before_its_ring_ends_the_writer),
                 cmocka_unit_test(wrong_bytes_are_refused_and_so_is_what_was_sent_behind_them),

@@ -122,6 +122,7 @@ static void one_of_several_clients_installs_and_an_idle_writer_ends(void **state
         WriterRange ranges[4];
         char path[128], name[33];
         WriterOffer o;
+        bool changed;
         uint32_t next, n;
         pid_t pid;
 
@@ -139,6 +140,12 @@ static void one_of_several_clients_installs_and_an_idle_writer_ends(void **state
         err = RS_ERROR_INIT;
         assert_int_equal(writer_call_slots(two, slots, 8, &n, &err), 0);
         assert_int_equal(n, 4);
+        err = RS_ERROR_INIT; /* evidence needs no role, and what the gate has let in does not depend on it any more */
+        assert_int_equal(writer_call_evidence(two, WRITER_EVIDENCE_LINKS, SPAN("garbage", 7), &changed, &err), 0);
+        assert_true(writer_call_evidence(two, WRITER_EVIDENCE_CRLS, SPAN("garbage", 7), &changed, &err) < 0);
+        err = RS_ERROR_INIT;
+        assert_true(writer_call_evidence(two, WRITER_EVIDENCE_TIME, SPAN("garbage", 7), &changed, &err) < 0);
+        err = RS_ERROR_INIT;
         assert_int_equal(writer_call_abort(two, &err), 0); /* ends nothing: the installation is another's */
         assert_int_equal(writer_call_table(one, 0, encoder_view(&release.images[0].encoded), &next, ranges, &n, &err),
                          0);

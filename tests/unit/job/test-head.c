@@ -61,7 +61,7 @@ static void good_bundle_is_read_from_file_and_pipe(void **state) {
                 assert_int_equal(read_from(SPAN(good, good_size), anchors, by_pipe, &head), RS_REASON_NONE);
                 assert_memory_equal(head.bundle_id, id, sizeof(id));
                 assert_int_equal(head.manifest->release, 1);
-                assert_string_equal(head.signer.subject, "CN=Firmware Signer 1");
+                assert_string_equal(head.signer.subject, "CN=Firmware Signer gateway 1");
                 head_done(&head);
         }
 }
@@ -119,7 +119,7 @@ static int setup(void **state) {
         if (pki_setup(state) < 0)
                 return -1;
         mini_confidential = false;
-        mini_bundle("good.rsb", "firmware/signer", NULL, NULL, id);
+        mini_bundle("good.rsb", "firmware/signer-1", NULL, NULL, id);
         if (file_read(AT_FDCWD, pki_path("good.rsb"), 65536, &good, &good_size, &err) != 1)
                 return -1;
         int r = anchors_load(pki_path("firmware/root.pem"), &anchors, &err);

@@ -36,7 +36,7 @@ typedef struct Fake {
         bool installed;          /* SLOTS says so */
         uint64_t accepted;
         const uint8_t *offers;   /* another bundle id than that of good.rsb; NULL: that one */
-        unsigned connections, frames, finishes;
+        unsigned connections, frames, finishes, evidence;
 } Fake;
 
 static uint8_t id[32], confidential_id[32];
@@ -66,8 +66,20 @@ static void answer(Fake *f, Channel *c, const Message *m) {
         _cleanup_(ring_freep) Ring *ring = NULL;
         RsError err = RS_ERROR_INIT;
         WriterFrame frame;
+        WriterTime time = { .high = UINT64_MAX };
+        WriterTrust trust = { .empty = true };
 
         switch (m->type) {
+        case WRITER_TIME:
+                writer_encode_time(&e, &time);
+                break;
+        case WRITER_EVIDENCE:
+                f->evidence++;
+                writer_encode_evidence(&e, true);
+                break;
+        case WRITER_TRUST:
+                writer_encode_trust(&e, &trust);
+                break;
         case WRITER_HELLO:
                 writer_encode_hello(&e, &hello);
                 break;
@@ -334,7 +346,8 @@ static void only_the_bundle_that_was_begun_with_is_taken(void **state) {
         (void) state;
         Outcome o = run_from(&f, open(pki_path("good.rsb"), O_RDONLY | O_CLOEXEC), other, hasty());
         assert_int_equal(o.reason, RS_REASON_STATE);
-        assert_int_equal(f.connections, 0);
+        assert_int_equal(f.connections, 1); /* to ask for the time */
+        assert_int_equal(f.evidence, 0);
         f = fake(0, 0, RS_REASON_NONE);
         o = run_from(&f, open(pki_path("good.rsb"), O_RDONLY | O_CLOEXEC), id, hasty());
         assert_int_equal(o.reason, RS_REASON_NONE);
@@ -359,10 +372,10 @@ static int setup(void **state) {
         if (pki_setup(state) < 0)
                 return -1;
         mini_confidential = false;
-        mini_bundle("good.rsb", "firmware/signer", NULL, NULL, id);
+        mini_bundle("good.rsb", "firmware/signer-1", NULL, NULL, id);
         mini_confidential = true;
-        mini_bundle("open.rsb", "firmware/signer", NULL, NULL, confidential_id);
-        mini_bundle("sealed.rsb", "firmware/signer", key, key, confidential_id);
+        mini_bundle("open.rsb", "firmware/signer-1", NULL, NULL, confidential_id);
+        mini_bundle("sealed.rsb", "firmware/signer-1", key, key, confidential_id);
         return anchors_load(pki_path("firmware/root.pem"), &anchors, &err);
 }
 
