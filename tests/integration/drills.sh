@@ -96,7 +96,7 @@ bridge() { # bridge NAME N [I J]: recovery key I endorses, J approves, J before 
 # -- devices -----------------------------------------------------------------------------------------------------------
 
 wake() { # wake NAME: the device of this snapshot is $work/dev
-    rm -rf "$work/dev"
+    rm -rf "${work:?}/dev"
     cp -a --sparse=always "$work/$1" "$work/dev"
     tpm_up
     writer_up
@@ -322,6 +322,7 @@ trust_set() {
     authority=authority5
     bridge set4 4
     authority=authority
+    sed -i '/^firmware-anchors = /d' "$work/dev.conf" # reseald's early look knows the old roots only
     before_install=apply_set both set4 4 r1 r3
 }
 apply_set() {

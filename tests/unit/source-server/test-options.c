@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command line: what is understood, and that half a command is refused before anything happens. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,6 +46,34 @@ static void whole_commands_are_understood(void **state) {
         assert_int_equal(parse(publish, &p, &err), 0); /* no devices: no tickets */
         assert_int_equal(p.verb, VERB_PUBLISH);
         assert_int_equal(p.not_after, 0);
+}
+
+static void statement_is_understood_whole_or_not_at_all(void **state) {
+        static const char *const whole[] = { "statement", "--line=gw", "--latest=7", "--seq=9223372036854775807", "--days=30",
+                                             "--cert=c.pem", "--key=k", "-o", "out", NULL };
+        static const char *const wrong[][12] = {
+                { "statement", "--line=gw", "--latest=7", "--seq=1", "--days=30", "--cert=c", "--key=k", NULL },
+                { "statement", "--line=gw", "--latest=7", "--seq=1", "--days=31", "--cert=c", "--key=k", "-oo", NULL },
+                { "statement", "--line=gw", "--latest=0", "--seq=1", "--days=3", "--cert=c", "--key=k", "-oo", NULL },
+                { "statement", "--line=gw", "--latest=7", "--seq=1", "--days=3", "--cert=c", "--key=k", "-oo", "x", NULL },
+                { "statement", "--line=gw", "--latest=7", "--seq=1", "--days=3", "--cert=c", "--key=k", "--www=o", NULL },
+                { "statement", "--line=gw", "--latest=7", "--seq=1", "--days=3", "--cert=c", "--key=k", "--chain=o", NULL },
+                { "publish", "--bundle=x", "--www=o", "--days=3", NULL },
+        };
+        _cleanup_(options_done) Options o = OPTIONS_INIT;
+        RsError err = RS_ERROR_INIT;
+
+        (void) state;
+        assert_int_equal(parse(whole, &o, &err), 0);
+        assert_int_equal(o.verb, VERB_STATEMENT);
+        assert_string_equal(o.output, "out");
+        assert_true(o.latest == 7 && o.seq == INT64_MAX && o.days == 30);
+        for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+                _cleanup_(options_done) Options p = OPTIONS_INIT;
+                RsError why = RS_ERROR_INIT;
+
+                assert_int_equal(parse(wrong[i], &p, &why), -EINVAL);
+        }
 }
 
 static void half_commands_are_refused(void **state) {
@@ -108,6 +137,7 @@ static void times_are_read_as_utc_and_lie_ahead(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(whole_commands_are_understood),
+                cmocka_unit_test(statement_is_understood_whole_or_not_at_all),
                 cmocka_unit_test(half_commands_are_refused),
                 cmocka_unit_test(times_are_read_as_utc_and_lie_ahead),
         };
