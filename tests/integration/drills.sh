@@ -199,11 +199,11 @@ lost_signer() {
     done
 }
 
-# The key of release 3 is stolen, and the thief has made a release 4 that a device may take already: a bridge to release 5
-# with a list that names the stolen signer, in the next security epoch.
+# The key of release 3 is stolen, the authority was deceived once, and the thief's release 4 is on a device already: a bridge to
+# release 5 with a list that names the stolen signer and the one it endorsed, in the next security epoch.
 compromised_signer() {
-    make_pki_crl authority "$work/r3.pem"
     release stolen4 4 r3
+    make_pki_crl authority "$work/r3.pem" "$work/stolen4.pem"
     epoch=1 crl=$work/authority.crl bridge rescued5 5
     keep=rescued older='Rollback|Revoked' both rescued5 5 r3 stolen4
     wake current
