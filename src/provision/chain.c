@@ -274,17 +274,16 @@ static int recover_with(const Options *o, Tpm *t, Store *s, RsError *err) {
 int verb_recover(const Options *o, RsError *err) {
         _cleanup_(tpm_freep) Tpm *t = NULL;
         _cleanup_(store_close) Store s = STORE_INIT;
-        _cleanup_(freep) uint8_t *name = NULL;
+        uint8_t name[TPM_NAME_SIZE];
         TpmConfig config;
-        size_t size = 0;
         int r;
 
         r = store_open(o, true, &s, err);
         if (r >= 0)
-                r = file_read(s.keys_fd, RS_FILE_SRK_NAME, TPM_NAME_SIZE, &name, &size, err);
+                r = tpm_srk_name_load(s.keys_fd, name, err);
         if (r < 0)
                 return r;
-        if (r == 0 || size != TPM_NAME_SIZE)
+        if (r == 0)
                 return rs_fail(err, NOT_PROVISIONED, "%s is missing: run reseal-provision init",
                                RS_FILE_SRK_NAME);
         r = provision_tpm_config(o->config, &config, err);

@@ -69,22 +69,21 @@ static int load_escrow(Init *i, RsError *err) {
         return r;
 }
 
-/* raw: reseald reads 34 bytes, the writer a line of text. */
+/* One form in both directories; a text of an earlier version is replaced. */
 static int pin(Init *i, RsError *err) {
-        char text[HEX_SIZE(TPM_NAME_SIZE) + 1];
-        _cleanup_(freep) uint8_t *there = NULL;
-        size_t size = 0;
+        const int directories[] = { i->store.keys_fd, i->store.writer_fd };
+        uint8_t there[TPM_NAME_SIZE];
         int r;
 
-        r = file_read(i->store.keys_fd, RS_FILE_SRK_NAME, TPM_NAME_SIZE, &there, &size, err);
-        if (r < 0)
-                return r;
-        if (r > 0 && !span_equal(SPAN(there, size), SPAN_ARRAY(i->srk_name)))
-                return rs_fail(err, TPM_OTHER,
-                               "this device was provisioned with another TPM, or the TPM was cleared");
-        hex_encode(SPAN_ARRAY(i->srk_name), text);
-        memcpy(text + 2 * TPM_NAME_SIZE, "\n", 2);
-        r = store_private(&i->store, RS_FILE_SRK_NAME, SPAN(text, strlen(text)), err);
+        for (size_t k = 0; k < ELEMENTSOF(directories); k++) {
+                r = tpm_srk_name_load(directories[k], there, err);
+                if (r < 0)
+                        return r;
+                if (r > 0 && memcmp(there, i->srk_name, sizeof(there)) != 0)
+                        return rs_fail(err, TPM_OTHER,
+                                       "this device was provisioned with another TPM, or the TPM was cleared");
+        }
+        r = store_private(&i->store, RS_FILE_SRK_NAME, SPAN_ARRAY(i->srk_name), err);
         return r < 0 ? r : store_public(&i->store, RS_FILE_SRK_NAME, SPAN_ARRAY(i->srk_name), err);
 }
 

@@ -33,7 +33,9 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/clock.h>
+#include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/text.h>
 
 #include "blob.h"
 #include "context.h"
@@ -45,6 +47,30 @@
 /* TPM2_TRANSIENT_FIRST and its like shift a signed int into its sign */
 #define TRANSIENT_FIRST ((uint32_t) TPM2_HT_TRANSIENT << TPM2_HR_SHIFT)
 #define LOADED_SESSION_FIRST ((uint32_t) TPM2_HT_LOADED_SESSION << TPM2_HR_SHIFT)
+
+int tpm_srk_name_load(int dir_fd, uint8_t ret[TPM_NAME_SIZE], RsError *err) {
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        char text[HEX_SIZE(TPM_NAME_SIZE)];
+        size_t size;
+        int r;
+
+        r = file_read(dir_fd, RS_FILE_SRK_NAME, 256, &bytes, &size, err);
+        if (r <= 0)
+                return r;
+        if (size == TPM_NAME_SIZE) {
+                memcpy(ret, bytes, TPM_NAME_SIZE);
+                return 1;
+        }
+        if (size > 0 && bytes[size - 1] == '\n')
+                size--;
+        if (size == sizeof(text) - 1) {
+                memcpy(text, bytes, size);
+                text[size] = '\0';
+                if (hex_decode(text, ret, TPM_NAME_SIZE) == 0)
+                        return 1;
+        }
+        return rs_fail(err, NOT_PROVISIONED, "%s is not the name of a key", RS_FILE_SRK_NAME);
+}
 
 int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm **ret, RsError *err) {
         Tpm *t = calloc(1, sizeof(*t));

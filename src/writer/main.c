@@ -144,23 +144,6 @@ static int open_state(Manager *m, RsError *err) {
         return 0;
 }
 
-/* 68 hexadecimal digits and a line break, written by reseal-provision. */
-static int read_srk_name(Manager *m, uint8_t ret[TPM_NAME_SIZE], RsError *err) {
-        _cleanup_(freep) uint8_t *text = NULL;
-        size_t size;
-        int r;
-
-        r = file_read(m->state_fd, RS_FILE_SRK_NAME, 256, &text, &size, err);
-        if (r < 0)
-                return r;
-        if (r == 0)
-                return rs_fail(err, NOT_PROVISIONED, "%s/%s is missing", m->config.state_dir, RS_FILE_SRK_NAME);
-        text[strcspn((char *) text, "\n")] = '\0';
-        if (hex_decode((const char *) text, ret, TPM_NAME_SIZE) < 0)
-                return rs_fail(err, NOT_PROVISIONED, "%s is not the name of a key", RS_FILE_SRK_NAME);
-        return 0;
-}
-
 static int open_device(Manager *m, RsError *err) {
         _cleanup_(anchors_freep) TrustAnchors *anchors = NULL;
         uint8_t srk_name[TPM_NAME_SIZE];
@@ -178,7 +161,9 @@ static int open_device(Manager *m, RsError *err) {
                 return rs_fail(err, NOT_PROVISIONED, "%s/%s is missing", m->config.state_dir, RS_FILE_GATE_AUTH);
         if (r < 0)
                 return r;
-        r = read_srk_name(m, srk_name, err);
+        r = tpm_srk_name_load(m->state_fd, srk_name, err);
+        if (r == 0)
+                return rs_fail(err, NOT_PROVISIONED, "%s/%s is missing", m->config.state_dir, RS_FILE_SRK_NAME);
         if (r < 0)
                 return r;
         r = sd_id128_get_boot(&m->boot_id); /* /proc is out of reach later */

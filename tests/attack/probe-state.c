@@ -69,11 +69,9 @@ static int show(Tpm *t, int dir_fd, RsError *err) {
 
 int main(int argc, char **argv) {
         _cleanup_(tpm_freep) Tpm *t = NULL;
-        _cleanup_(freep) uint8_t *text = NULL;
         uint8_t name[TPM_NAME_SIZE];
         RsError err = RS_ERROR_INIT;
         char lock[256];
-        size_t size = 0, n_name = 0;
         int dir_fd, r;
 
         if (argc < 3)
@@ -82,16 +80,9 @@ int main(int argc, char **argv) {
         if (dir_fd < 0)
                 return 2;
         (void) snprintf(lock, sizeof(lock), "%s/lock", argv[2]);
-        r = file_read(dir_fd, RS_FILE_SRK_NAME, 128, &text, &size, &err);
-        if (r <= 0 || size < 2 * TPM_NAME_SIZE)
+        r = tpm_srk_name_load(dir_fd, name, &err);
+        if (r <= 0)
                 return 2;
-        for (n_name = 0; n_name < TPM_NAME_SIZE; n_name++) {
-                unsigned byte;
-
-                if (sscanf((const char *) text + 2 * n_name, "%2x", &byte) != 1)
-                        return 2;
-                name[n_name] = (uint8_t) byte;
-        }
         r = tpm_new(&(TpmConfig){ .tcti = argv[1], .lock_path = lock }, name, &t, &err);
         if (r >= 0)
                 r = argc > 3 ? take_link(t, dir_fd, argv[3], argc > 4, &err) : show(t, dir_fd, &err);

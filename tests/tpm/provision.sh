@@ -37,7 +37,8 @@ done
 [ "$(stat -c %a "$d/writer/gate.auth")" = 600 ] || fail "mode of gate.auth"
 [ "$(stat -c %s "$d/writer/gate.auth")" = 32 ] || fail "size of gate.auth"
 [ "$(stat -c %a "$d/escrow")" = 600 ] || fail "mode of the escrow file"
-[ "$(xxd -p -c 99 "$d/state/keys/srk.name")" = "$(cat "$d/writer/srk.name")" ] || fail "two names of the SRK"
+[ "$(stat -c %s "$d/writer/srk.name")" = 34 ] || fail "size of srk.name"
+cmp -s "$d/state/keys/srk.name" "$d/writer/srk.name" || fail "two names of the SRK"
 python3 - "$d/receipt" <<'P'
 import json, sys
 r = json.load(open(sys.argv[1]))
@@ -57,6 +58,16 @@ done
 ! tpm2_evictcontrol -C o -c 0x81000001 >/dev/null 2>&1 || fail "evicted the SRK"
 tpm2_flushcontext -t >/dev/null 2>&1 || true
 tpm2_flushcontext -l >/dev/null 2>&1 || true
+
+echo "--- a name of the SRK in its old form, a text, becomes the name itself"
+xxd -p -c 99 "$d/state/keys/srk.name" >"$d/writer/srk.name"
+init '' tpm "$d/reseal.conf" 2>"$d/out"
+cmp -s "$d/state/keys/srk.name" "$d/writer/srk.name" || fail "two names of the SRK"
+[ "$(stat -c '%a %s' "$d/writer/srk.name")" = '600 34' ] || fail "mode of srk.name"
+head -c 33 "$d/state/keys/srk.name" >"$d/writer/srk.name"
+! init '' tpm "$d/reseal.conf" 2>"$d/out" || fail "went on with half a name"
+grep -q NotProvisioned "$d/out" || fail "$(cat "$d/out")"
+cp "$d/state/keys/srk.name" "$d/writer/srk.name"
 
 echo "--- again: nothing changes and it says so"
 before=$(cd "$d" && find state writer csr escrow receipt -type f -exec sha256sum {} + | sort)

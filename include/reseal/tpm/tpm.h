@@ -48,6 +48,11 @@ void tpm_config_done(TpmConfig *c);
 
 typedef struct Tpm Tpm;
 
+/*
+ * File srk.name of a directory: the Name itself, or (of earlier versions) its digits and a line break.  1 = there,
+ * 0 = no such file, NOT_PROVISIONED = something else.
+ */
+int tpm_srk_name_load(int dir_fd, uint8_t ret[TPM_NAME_SIZE], RsError *err);
 /* Connects lazily: the first command finds out whether there is a TPM.  srk_name NULL: provisioning only. */
 int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm **ret, RsError *err);
 Tpm *tpm_free(Tpm *t);

@@ -9,15 +9,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_tctildr.h>
 
+#include <reseal/base/file.h>
 #include <reseal/tpm/key.h>
 #include <reseal/tpm/seal.h>
 
@@ -327,9 +331,46 @@ static void policies_are_those_the_tpm_computes(void **state) {
         Tss2_TctiLdr_Finalize(&tcti);
 }
 
+static void the_pinned_name_is_read_in_both_of_its_forms(void **state) {
+        char dir[] = "/tmp/reseal-name-XXXXXX", text[80];
+        uint8_t name[TPM_NAME_SIZE], read[TPM_NAME_SIZE];
+        RsError err = RS_ERROR_INIT;
+        int fd;
+
+        (void) state;
+        assert_non_null(mkdtemp(dir));
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        for (unsigned i = 0; i < sizeof(name); i++) {
+                name[i] = (uint8_t) (7 * i + 1);
+                (void) snprintf(text + 2 * i, 3, "%02x", name[i]);
+        }
+        (void) strcat(text, "\n");
+        assert_int_equal(tpm_srk_name_load(fd, read, &err), 0);
+        assert_int_equal(file_replace(fd, "srk.name", SPAN_ARRAY(name), 0600, &err), 0);
+        assert_int_equal(tpm_srk_name_load(fd, read, &err), 1);
+        assert_memory_equal(read, name, sizeof(name));
+        memset(read, 0, sizeof(read));
+        assert_int_equal(file_replace(fd, "srk.name", SPAN(text, strlen(text)), 0600, &err), 0);
+        assert_int_equal(tpm_srk_name_load(fd, read, &err), 1);
+        assert_memory_equal(read, name, sizeof(name));
+        for (size_t size = 0; size < strlen(text) - 1; size++) { /* all but the 34 bytes */
+                if (size == TPM_NAME_SIZE)
+                        continue;
+                assert_int_equal(file_replace(fd, "srk.name", SPAN(text, size), 0600, &err), 0);
+                assert_true(tpm_srk_name_load(fd, read, &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_NOT_PROVISIONED);
+                err = RS_ERROR_INIT;
+        }
+        assert_int_equal(unlinkat(fd, "srk.name", 0), 0);
+        (void) close(fd);
+        assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(configuration_knows_its_keys),
+                cmocka_unit_test(the_pinned_name_is_read_in_both_of_its_forms),
                 cmocka_unit_test(no_tpm_is_gone_and_comes_back),
                 cmocka_unit_test(a_shared_connection_heals_after_the_tpm_came_back),
                 cmocka_unit_test(a_held_lock_is_reported_at_the_deadline),
