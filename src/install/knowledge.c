@@ -10,7 +10,10 @@
  * The TPM is written when something rose that must not fall: a trust set, a revocation list, or the floor of
  * the time by more than a day.  A poll that brings nothing new writes nothing.
  *
- * Files in the state directory: trust.set, trust.next and crls (room trust), clock, statement.
+ * Files in the state directory: trust.set, trust.next and crls (room trust), clock, statement, accepted.link.
+ *
+ * accepted.link is the link of the release accepted last.  The TPM remembers its signer as a hash only; the certificates
+ * are needed when the authority's list comes alone (take_crls), and when it revokes that signer (rule 6 of the chain).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,7 @@
 
 #define FILE_CLOCK "clock"
 #define FILE_STATEMENT "statement"
+#define FILE_ACCEPTED "accepted.link"
 #define FILE_MAX 16384u
 #define CERTS_MAX 16u
 
@@ -82,6 +86,8 @@ static int load_files(Installer *i, RsError *err) {
         r = file_read(i->device.state_fd, FILE_STATEMENT, FILE_MAX, &statement, &size, err);
         if (r > 0 && rules.source_root)
                 r = freshness_restore(SPAN(statement, size), &rules, &k->freshness, err);
+        if (r >= 0)
+                r = file_read(i->device.state_fd, FILE_ACCEPTED, LINK_SET_MAX, &k->accepted, &k->accepted_size, err);
         if (r < 0)
                 return r;
         k->loaded = true;
@@ -131,6 +137,7 @@ void knowledge_for_gate(Installer *i, GateInput *ret) {
         ret->require_crl = i->device.policy.require_crl;
         ret->crl_grace = i->device.policy.crl_grace_sec;
         ret->links = SPAN(k->links, k->links_size);
+        ret->recorded = SPAN(k->accepted, k->accepted ? k->accepted_size : 0);
 }
 
 void knowledge_for_record(Installer *i, const SignerInfo *signer, TpmRecord *record) {
@@ -143,6 +150,24 @@ void knowledge_for_record(Installer *i, const SignerInfo *signer, TpmRecord *rec
                 record->time_floor = clock->floor;
 }
 
+int knowledge_keep_link(Installer *i, Span link, RsError *err) {
+        Knowledge *k = &i->knowledge;
+        uint8_t *copy;
+        int r;
+
+        r = file_replace(i->device.state_fd, FILE_ACCEPTED, link, 0600, err);
+        if (r < 0)
+                return r;
+        copy = malloc(link.size);
+        if (!copy)
+                return rs_fail_oom(err);
+        memcpy(copy, link.data, link.size);
+        free(k->accepted);
+        k->accepted = copy;
+        k->accepted_size = link.size;
+        return 0;
+}
+
 void knowledge_forget_links(Installer *i) {
         free(i->knowledge.links);
         i->knowledge.links = NULL;
@@ -152,6 +177,7 @@ void knowledge_forget_links(Installer *i) {
 void knowledge_done(Knowledge *k) {
         k->store = trust_store_free(k->store);
         free(k->links);
+        free(k->accepted);
         memset(k, 0, sizeof(*k));
 }
 
@@ -236,7 +262,7 @@ typedef struct Certs {
         uint32_t n;
 } Certs;
 
-/* Authorities of the links in hand: a list of an authority is judged by its certificate. */
+/* Authorities of the links in hand and of the accepted one: a list of an authority is judged by its certificate. */
 static int note_authority(void *userdata, const Link *link, RsError *err) {
         Certs *certs = userdata;
 
@@ -254,9 +280,13 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         RsError unused = RS_ERROR_INIT;
         TpmRecord next = i->tpm.record;
         Certs certs = { 0 };
+        Link accepted;
         uint64_t newest = 0;
         int r;
 
+        if (k->accepted && link_parse(SPAN(k->accepted, k->accepted_size), &accepted, &unused) == 0)
+                (void) note_authority(&certs, &accepted, &unused);
+        unused = RS_ERROR_INIT;
         if (k->links) /* hostile still; certificates are judged where they are used */
                 (void) link_set_walk(SPAN(k->links, k->links_size), note_authority, &certs, &unused);
         r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, ret_changed, &newest, err);

@@ -29,6 +29,8 @@ typedef struct Knowledge {
         uint64_t asked_msec;
         uint8_t *links;          /* for the next offer */
         size_t links_size;
+        uint8_t *accepted;       /* the link of the release accepted last, NULL: none kept */
+        size_t accepted_size;
 } Knowledge;
 
 /* The TPM's state into i->tpm, store and clock in step with it; adopts a new trust set.  First of every request. */
@@ -38,5 +40,7 @@ TimeInterval knowledge_time(struct Installer *i);
 void knowledge_for_gate(struct Installer *i, GateInput *ret);
 /* W7: floors into the record that is about to be committed. */
 void knowledge_for_record(struct Installer *i, const SignerInfo *signer, TpmRecord *record);
+/* W7: keeps the link of the release, before it is committed. */
+int knowledge_keep_link(struct Installer *i, Span link, RsError *err);
 void knowledge_forget_links(struct Installer *i);
 void knowledge_done(Knowledge *k);

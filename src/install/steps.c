@@ -189,12 +189,17 @@ static int apply_links(Installer *i, RsError *err) {
 }
 
 static int step_w7_accept(Installer *i, RsError *err) {
+        const ChainStep *steps;
         TpmRecord next;
+        uint32_t n;
         int r;
 
         if (atomic_load(&i->cancelled))
                 return rs_fail(err, CANCELLED, "cancelled before the release was accepted");
-        r = apply_links(i, err);
+        steps = accepted_steps(i->release, &n);
+        r = n > 0 ? knowledge_keep_link(i, steps[n - 1].link, err) : 0;
+        if (r == 0)
+                r = apply_links(i, err);
         if (r < 0)
                 return r;
         accepted_record(i->release, &i->tpm.record, &next);

@@ -156,6 +156,7 @@ static int check_chain(const GateInput *input, AcceptedRelease *a, RsError *err)
                 .goal = { .line = m->line, .index = m->release, .epoch = m->epoch },
                 .firmware_root = input->firmware_root,
                 .crls = input->crls,
+                .recorded = input->recorded,
                 .recovery = input->recovery,
                 .n_recovery = input->n_recovery,
                 .time_low = input->time.low,

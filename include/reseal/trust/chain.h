@@ -35,6 +35,7 @@ typedef struct ChainGoal {
 typedef struct ChainInput {
         const ChainRecord *from;         /* NULL: nothing accepted yet */
         Span links;                      /* a link set; may be empty */
+        Span recorded;                   /* the link of `from` as it was accepted, for rule 6; may be empty */
         ChainGoal goal;
         const TrustAnchors *firmware_root;
         const CrlSet *crls;              /* may be NULL */

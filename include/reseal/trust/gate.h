@@ -42,6 +42,7 @@ typedef int (*GateCheckSize)(const void *slot, const ManifestImage *image, size_
 typedef struct GateInput {
         Span manifest_cms;
         Span links;                     /* a link set, hostile; empty for a reinstallation */
+        Span recorded;                  /* the link of the record as it was accepted; may be empty */
         const TrustAnchors *firmware_root;
         const CrlSet *crls;             /* NULL: none known */
         const uint8_t (*recovery)[32];  /* SPKI hashes of the recovery keys */

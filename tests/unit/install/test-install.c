@@ -18,6 +18,7 @@
 
 #include <reseal/base/cleanup.h>
 
+#include "chain.h"
 #include "device.h"
 
 #define ROOTFS ((uint64_t) 18 << 20)
@@ -461,6 +462,28 @@ static void an_older_slot_is_not_made_active_by_a_message(void **state) {
         assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
 }
 
+/* `resealctl crl import` of the authority's list: nothing comes with it, the writer has kept the authority's certificate. */
+static void a_list_of_the_authority_is_taken_without_links(void **state) {
+        _cleanup_(encoder_done) Encoder list = ENCODER_INIT, crls = ENCODER_INIT;
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        bool changed = false;
+
+        chain_crl(test_history(), 7, NULL, 0, &list);
+        encoder_u32(&crls, 1);
+        encoder_u32(&crls, (uint32_t) list.size);
+        encoder_span(&crls, encoder_view(&list));
+        assert_int_equal(encoder_finish(&crls), 0);
+        assert_true(install_evidence(w->e.installer, WRITER_EVIDENCE_CRLS, encoder_view(&crls), &changed, &err) < 0);
+        err = RS_ERROR_INIT;
+        install(w, &w->one);
+        w->e.installer = install_free(w->e.installer); /* and over a start */
+        assert_int_equal(install_new(&w->e.device, &w->e.installer, &err), 0);
+        if (install_evidence(w->e.installer, WRITER_EVIDENCE_CRLS, encoder_view(&crls), &changed, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_true(changed);
+}
+
 /* In a tree like /sys "/" lies on slot B, while the initramfs is made to say that A runs. */
 static void a_root_on_another_slot_than_is_said_to_run_ends_everything(void **state) {
         World *w = *state;
@@ -717,6 +740,7 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
                 cmocka_unit_test_setup_teardown(an_older_slot_is_not_made_active_by_a_message, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_list_of_the_authority_is_taken_without_links, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_root_on_another_slot_than_is_said_to_run_ends_everything, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(a_slot_that_runs_another_release_than_installed_is_not_marked,

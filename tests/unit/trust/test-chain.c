@@ -554,6 +554,20 @@ static void a_revoked_signer_endorses_nothing_and_a_bridge_leads_past_it(void **
         expect_refused(&input, RS_REASON_REVOKED, "link 4");
         input.from = &chain_fixture_release(line, 4)->record; /* the recorded one was stolen */
         expect_refused(&input, RS_REASON_REVOKED, "link 4");
+        encoder_done(&set);
+        chain_set(line, 5, 5, &set); /* the set leaves it out: the device has kept it */
+        input.links = encoder_view(&set);
+        expect_accepted(&input, 1);
+        input.recorded = link_of(4);
+        expect_refused(&input, RS_REASON_REVOKED, "link 4");
+        input.crls = NULL;
+        expect_accepted(&input, 1);
+        input.crls = crls;
+        input.recorded = link_of(3); /* not that of the record: as if none was kept */
+        expect_accepted(&input, 1);
+        input.recorded = SPAN("damaged", 7);
+        expect_accepted(&input, 1);
+        input.recorded = link_of(4);
 
         chain_bridge(line, chain_fixture_release(line, 5), &line->recovery[2], &line->recovery[1], &bridge);
         encoder_done(&set);
