@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * matrix - every attack on an update system that has a name, in every mode of the device, through the writer's engine.
+ * matrix - attacks on an update system by their names, on devices from the factory, with an accepted release, and at
+ * level L2, through the writer's engine.
  *
  * The seam is EVIDENCE and OFFER: https and files end in the same two messages, so the source is no axis here.  Whatever
  * was tried, the next good release is accepted: a refusal costs one offer.
  *
  * Failures F1 to F24 of the signer chain are tested in: F1 to F8, F19 to F21, F24 tests/unit/trust/test-chain.c; F2, F4,
  * F9 tests/unit/format/test-link.c; F9 to F13 tests/unit/tpm/test-tamper.c; F8, F11, F12, F16, F22
- * tests/unit/tpm/test-chain.c.
+ * tests/unit/tpm/test-chain.c.  F14, F15, F17, F18 and F23 are of the TPM and of booting, not of an offer.  What a device
+ * behind a bridge withstands is asked in tests/unit/trust/test-gate.c and test-chain.c only.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,21 +81,25 @@ static void try(TestEngine *e, const Attack *a, uint64_t accepted, const char *m
 }
 
 /* accepted 0: a device from the factory. */
-static void attack(const char *mode, uint64_t accepted) {
+static void attack(const char *mode, uint64_t accepted, bool level2) {
         RsError err = RS_ERROR_INIT;
         TestRelease before, good;
         WriterOffer offer;
+        const char *slot = "A";
         TestDevice d;
         TestEngine e;
 
         test_device_make(&d, ROOTFS);
+        if (level2)
+                test_device_level2(&d);
         test_engine_open(&e, &d, NULL, NULL);
-        if (accepted > 0) {
-                test_release_make(&before, accepted, 0, ROOTFS);
+        for (uint64_t k = level2 ? 1 : accepted; k > 0 && k <= accepted; k++) { /* CHAIN begins with a genesis */
+                test_release_make(&before, k, 0, ROOTFS);
                 if (test_engine_install(&e, &before, &err) < 0)
                         fail_msg("%s: %s", mode, err.text);
                 test_engine_close(&e);
-                test_device_boot(&d, "B", before.bundle_id);
+                slot = slot[0] == 'A' ? "B" : "A";
+                test_device_boot(&d, slot, before.bundle_id);
                 test_engine_open(&e, &d, NULL, NULL);
                 if (install_mark(e.installer, WRITER_MARK_GOOD, "", (char[WRITER_NAME_SIZE + 1]){ 0 }, &err) < 0)
                         fail_msg("%s: %s", mode, err.text);
@@ -116,18 +122,26 @@ static void attack(const char *mode, uint64_t accepted) {
 
 static void a_device_from_the_factory_withstands(void **state) {
         (void) state;
-        attack("factory", 0);
+        attack("factory", 0, false);
 }
 
 static void a_device_with_an_accepted_release_withstands(void **state) {
         (void) state;
-        attack("accepted", 2);
+        attack("accepted", 2, false);
+}
+
+/* What root of the device cannot change either (level L2). */
+static void a_device_whose_tpm_knows_the_chain_withstands(void **state) {
+        (void) state;
+        attack("level 2, factory", 0, true);
+        attack("level 2, accepted", 2, true);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_device_from_the_factory_withstands),
                 cmocka_unit_test(a_device_with_an_accepted_release_withstands),
+                cmocka_unit_test(a_device_whose_tpm_knows_the_chain_withstands),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
