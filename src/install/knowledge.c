@@ -12,8 +12,9 @@
  *
  * Files in the state directory: trust.set, trust.next and crls (room trust), clock, statement, accepted.link.
  *
- * accepted.link is the link of the release accepted last.  The TPM remembers its signer as a hash only; the certificates
- * are needed when the authority's list comes alone (take_crls), and when it revokes that signer (rule 6 of the chain).
+ * accepted.link is the link of the release accepted last.  The TPM remembers its signer as a hash only; the
+ * certificates are needed when the authority's list comes alone (take_crls), and when it revokes that signer (rule 6
+ * of the chain).
  */
 #include <stdlib.h>
 #include <string.h>
