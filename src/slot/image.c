@@ -2,20 +2,17 @@
 /*
  * image - from verified chunks to a proven slot.
  *
- *   shared memory --copy--> private frame --128 leaves per chunk--> VerifiedChunk --land.c: XTS, O_DIRECT write
+ *   shared memory --copy--> private frame --128 leaves per chunk--> VerifiedChunk --XTS in place--> O_DIRECT write
  *                                               |                                                      |
  *                                               +--> leaf blocks of the verity tree, per window -------+--> prove.c
  *
  * The copy comes first because the other process can change shared memory at any time (T26): what is judged must be
  * what is written.  A VerifiedChunk can be made only here, by the two functions that compared every chunk
- * with the signed table, and the lander is given nothing else.
+ * with the signed table, and medium_write is given nothing else.
  *
- * Two buffers take turns: one is verified while the other is encrypted and written.  A buffer is the lander's from
- * slot_image_write until its ticket has landed; next_buffer waits for that before the next byte goes in.
- *
- * A window is 16 MiB of image.  When its last frame is given to the lander, its leaf blocks follow; when those have
- * landed, the window goes to the prover, and the next one is written meanwhile.  Two windows may wait there, so the
- * memory is two frames here, one frame there and the leaf blocks of two windows, whatever the image size.
+ * A window is 16 MiB of image.  When its last frame is written, its leaf blocks follow and the window goes to the
+ * prover; the next one is written meanwhile.  Two windows may wait, so the memory is one frame here, one frame there
+ * and the leaf blocks of a window, whatever the image size.
  *
  * slot_image_finish writes what follows from the digests alone (superblock, upper levels, trailer, locator) and has
  * windows of an earlier run read again: a bitmap in a file says what was true before the power cut, on a medium that
@@ -29,7 +26,6 @@
 #include <reseal/crypto/digest.h>
 #include <reseal/slot/image.h>
 
-#include "land.h"
 #include "medium.h"
 #include "prove.h"
 
@@ -38,15 +34,9 @@
 struct VerifiedChunk {
         uint32_t frame;
         size_t size;       /* 0: none at present */
-        uint8_t *bytes;    /* private, aligned: one of the buffers */
+        uint8_t *bytes;    /* private, aligned; ciphertext once written */
         uint8_t leaves[RS_FRAME_CHUNKS_MAX][RS_BLOCK_SIZE];
 };
-
-/* Private memory that is the worker's or, from ticket on until it has landed, the lander's. */
-typedef struct Buffer {
-        uint8_t *bytes;
-        uint64_t ticket;   /* of the piece given last */
-} Buffer;
 
 struct SlotImage {
         SlotImageSpec spec;
@@ -54,14 +44,9 @@ struct SlotImage {
         Medium medium;
         Xts *xts;
         HashTree *tree;
-        Lander *lander;
         Prover *prover;
         VerifiedChunk chunk;
-        Buffer frames[2];
-        Buffer leaves[2];          /* of a window each */
-        unsigned at_frame, at_leaves; /* which of the two is the worker's at present */
-        bool ended;                /* a window whose leaves are with the lander; not yet the prover's */
-        uint32_t ended_window;
+        uint8_t *leaves;           /* of the window being written; aligned */
         uint8_t *resumed;          /* copy of spec.proven, one bit per window */
         uint32_t n_windows;
         uint32_t next;             /* frame expected next; n_frames: all are in */
@@ -110,14 +95,10 @@ int slot_image_new(const SlotImageSpec *spec, SlotImage **ret, RsError *err) {
         if (r < 0)
                 return r;
         s->n_windows = slot_window_of_frame(spec->table, spec->table->n_frames - 1) + 1;
-        for (unsigned i = 0; i < 2; i++) {
-                s->frames[i].bytes = medium_buffer_new(RS_FRAME_SIZE_MAX);
-                s->leaves[i].bytes = medium_buffer_new((size_t) CHUNKS_PER_WINDOW * RS_BLOCK_SIZE);
-                if (!s->frames[i].bytes || !s->leaves[i].bytes)
-                        return rs_fail_oom(err);
-        }
+        s->chunk.bytes = medium_buffer_new(RS_FRAME_SIZE_MAX);
+        s->leaves = medium_buffer_new((size_t) CHUNKS_PER_WINDOW * RS_BLOCK_SIZE);
         s->resumed = calloc(s->n_windows / 8 + 1, 1);
-        if (!s->resumed)
+        if (!s->chunk.bytes || !s->leaves || !s->resumed)
                 return rs_fail_oom(err);
         if (spec->proven)
                 memcpy(s->resumed, spec->proven, (s->n_windows + 7) / 8);
@@ -128,9 +109,7 @@ int slot_image_new(const SlotImageSpec *spec, SlotImage **ret, RsError *err) {
         if (r < 0)
                 return r;
         s->medium = (Medium){ .fd = spec->fd, .xts = s->xts, .layout = &s->layout };
-        r = lander_new(&s->medium, &s->lander, err);
-        if (r == 0)
-                r = prover_new(&s->spec, &s->layout, &s->prover, err);
+        r = prover_new(&s->spec, &s->layout, &s->prover, err);
         if (r < 0)
                 return r;
         skip_proven(s);
@@ -140,14 +119,11 @@ int slot_image_new(const SlotImageSpec *spec, SlotImage **ret, RsError *err) {
 
 SlotImage *slot_image_free(SlotImage *s) {
         if (s) {
-                s->lander = lander_free(s->lander);
                 s->prover = prover_free(s->prover);
                 s->tree = hashtree_free(s->tree);
                 s->xts = xts_free(s->xts);
-                for (unsigned i = 0; i < 2; i++) {
-                        free(s->frames[i].bytes);
-                        free(s->leaves[i].bytes);
-                }
+                free(s->chunk.bytes);
+                free(s->leaves);
                 free(s->resumed);
                 free(s);
         }
@@ -156,15 +132,6 @@ SlotImage *slot_image_free(SlotImage *s) {
 
 uint32_t slot_image_n_windows(const SlotImage *s) {
         return s->n_windows;
-}
-
-/* A frame's buffer that is the worker's: chunk.bytes. */
-static int next_buffer(SlotImage *s, RsError *err) {
-        Buffer *b = &s->frames[s->at_frame];
-
-        s->chunk.size = 0;
-        s->chunk.bytes = b->bytes;
-        return lander_wait(s->lander, b->ticket, err);
 }
 
 /* Compares the private bytes with the table; only this and zero_frame make chunk.size more than 0. */
@@ -197,9 +164,6 @@ int slot_verify_frame(SlotImage *s, uint32_t frame, const volatile uint8_t *shar
                 return rs_fail(err, RANGE, "frame %u of %u", frame, s->spec.table->n_frames);
         if (size != table_frame_plain_size(s->spec.table, frame))
                 return rs_fail(err, RANGE, "frame %u with %zu bytes", frame, size);
-        r = next_buffer(s, err);
-        if (r < 0)
-                return r;
         memcpy(s->chunk.bytes, (const uint8_t *) shared, size); /* the only look at shared memory */
         r = verify(s, frame, size, RS_REASON_CHUNK_DIGEST, err);
         if (r < 0)
@@ -225,41 +189,19 @@ static int report(SlotImage *s, bool wait, RsError *err) {
         return r;
 }
 
-/* The window that ended last goes to the prover when all of it has been written; with wait, after that. */
-static int pass_on(SlotImage *s, bool wait, RsError *err) {
-        uint64_t ticket = s->leaves[s->at_leaves ^ 1].ticket;
-        int r;
-
-        if (!s->ended || (!wait && !lander_has_landed(s->lander, ticket)))
-                return 0;
-        r = lander_wait(s->lander, ticket, err);
-        if (r < 0)
-                return r;
-        s->ended = false;
-        return prover_submit(s->prover, s->ended_window, err);
-}
-
 static int end_window(SlotImage *s, uint32_t window, RsError *err) {
         uint32_t first = window * CHUNKS_PER_WINDOW, n = s->spec.table->n_chunks - first;
-        Buffer *leaves = &s->leaves[s->at_leaves];
         int r;
 
-        r = pass_on(s, true, err); /* from here on the other half of leaves is free */
-        if (r < 0)
-                return r;
         if (n > CHUNKS_PER_WINDOW)
                 n = CHUNKS_PER_WINDOW;
-        if (s->layout.tree != 0)
-                r = lander_submit(s->lander, s->layout.leaves + (uint64_t) first * RS_BLOCK_SIZE, leaves->bytes,
-                                  (size_t) n * RS_BLOCK_SIZE, &leaves->ticket, err);
-        else
-                leaves->ticket = s->frames[s->at_frame ^ 1].ticket; /* the frame that ended the window */
-        if (r < 0)
-                return r;
-        s->at_leaves ^= 1;
-        s->ended = true;
-        s->ended_window = window;
-        return 0;
+        if (s->layout.tree != 0) {
+                r = medium_write(&s->medium, s->layout.leaves + (uint64_t) first * RS_BLOCK_SIZE, s->leaves,
+                                 (size_t) n * RS_BLOCK_SIZE, err);
+                if (r < 0)
+                        return r;
+        }
+        return prover_submit(s->prover, window, err);
 }
 
 int slot_image_write(SlotImage *s, const VerifiedChunk *chunk, RsError *err) {
@@ -271,20 +213,16 @@ int slot_image_write(SlotImage *s, const VerifiedChunk *chunk, RsError *err) {
                 return rs_fail(err, INTERNAL, "a chunk that was not verified, or was written before");
         if (chunk->frame != s->next)
                 return rs_fail(err, RANGE, "frame %u when %u is due", chunk->frame, s->next);
-        r = pass_on(s, false, err);
-        if (r == 0)
-                r = report(s, false, err);
+        r = report(s, false, err);
         if (r < 0)
                 return r;
         for (uint32_t i = 0; (size_t) i * RS_CHUNK_SIZE < chunk->size; i++)
-                memcpy(s->leaves[s->at_leaves].bytes + (size_t) ((first + i) % CHUNKS_PER_WINDOW) * RS_BLOCK_SIZE,
-                       chunk->leaves[i], RS_BLOCK_SIZE);
-        r = lander_submit(s->lander, (uint64_t) first * RS_CHUNK_SIZE, s->chunk.bytes, chunk->size,
-                          &s->frames[s->at_frame].ticket, err);
+                memcpy(s->leaves + (size_t) ((first + i) % CHUNKS_PER_WINDOW) * RS_BLOCK_SIZE, chunk->leaves[i],
+                       RS_BLOCK_SIZE);
+        r = medium_write(&s->medium, (uint64_t) first * RS_CHUNK_SIZE, s->chunk.bytes, chunk->size, err);
         s->chunk.size = 0;
         if (r < 0)
                 return r;
-        s->at_frame ^= 1;
         window = slot_window_of_frame(t, s->next);
         s->next++;
         if (s->next == t->n_frames || slot_window_of_frame(t, s->next) != window) {
@@ -328,10 +266,6 @@ static int dup_frame(SlotImage *s, uint32_t frame, size_t size, RsError *err) {
 
         if (of >= frame || table_frame_plain_size(t, of) != size)
                 return rs_fail(err, RANGE, "frame %u repeats %u", frame, of);
-        /* The one that is repeated may be with the lander still; behind this the Medium is the worker's, too. */
-        r = lander_wait(s->lander, s->frames[s->at_frame ^ 1].ticket, err);
-        if (r < 0)
-                return r;
         r = medium_read(&s->medium, (uint64_t) of * t->frame_chunks * RS_CHUNK_SIZE, s->chunk.bytes, size, err);
         if (r < 0)
                 return r;
@@ -350,9 +284,6 @@ int slot_image_fill(SlotImage *s, uint32_t frame, RsError *err) {
         s->chunk.size = 0;
         if (frame >= t->n_frames || frame != s->next)
                 return rs_fail(err, RANGE, "frame %u when %u is due", frame, s->next);
-        r = next_buffer(s, err);
-        if (r < 0)
-                return r;
         size = table_frame_plain_size(t, frame);
         if (t->frames[frame].kind == FRAME_KIND_ZERO)
                 r = zero_frame(s, frame, size, err);
@@ -496,10 +427,6 @@ int slot_image_finish(SlotImage *s, RsError *err) {
         if (s->next != s->spec.table->n_frames)
                 return rs_fail(err, STATE, "frame %u of %u is missing", s->next, s->spec.table->n_frames);
         r = make_tree(s, &tree, err);
-        if (r == 0)
-                r = pass_on(s, true, err);
-        if (r == 0) /* nothing is left with the lander: from here on the Medium is the worker's */
-                r = next_buffer(s, err);
         for (uint32_t w = 0; r == 0 && w < s->n_windows; w++) {
                 if (!was_proven(s, w))
                         continue;

@@ -185,6 +185,9 @@ int prover_new(const SlotImageSpec *spec, const SlotLayout *layout, Prover **ret
         if (r < 0)
                 return r;
         p->medium = (Medium){ .fd = spec->fd, .xts = p->xts, .layout = layout };
+        r = start(p, err);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(p);
         return 0;
 }
@@ -220,12 +223,8 @@ static int failed(const Prover *p, RsError *err) {
 }
 
 int prover_submit(Prover *p, uint32_t window, RsError *err) {
-        int r = 0;
+        int r;
 
-        if (!p->started) /* with the first window: a SlotImage that only verifies has no thread */
-                r = start(p, err);
-        if (r < 0)
-                return r;
         (void) pthread_mutex_lock(&p->mutex);
         while (p->n_queued == QUEUE_SIZE && !p->quit)
                 (void) pthread_cond_wait(&p->changed, &p->mutex);
