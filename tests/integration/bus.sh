@@ -46,7 +46,7 @@ daemon_up() {
     return 1
 }
 
-# daemon_conf NAME: a configuration without TPM and without a writer; a job waits for that one before it asks a source
+# daemon_conf NAME: a configuration without TPM and without a writer; a job asks that one first
 daemon_conf() {
     mkdir -p "$work/$1.state" "$work/$1.keys"
     cat >"$work/$1.conf" <<END
@@ -59,7 +59,7 @@ shared = no
 lock = $work/$1.state/tpm.lock
 [writer]
 socket = $work/$1.sock
-retries = 1000
+retries = ${WRITER_RETRIES:-1}
 [daemon]
 state-directory = $work/$1.state
 keys-directory = $work/$1.keys

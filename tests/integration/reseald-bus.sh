@@ -39,7 +39,7 @@ nobody() { as_nobody "$work/resealctl" "$@" 2>&1 || true; }
 as_operator() { setpriv --reuid=65534 --regid=65534 --groups="$operator" "$@"; }
 
 "$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
-daemon_conf a
+WRITER_RETRIES=1000 daemon_conf a # a job waits
 bus_up a open
 daemon_up a
 
