@@ -403,7 +403,22 @@ static void show_time(Installer *i, WriterTrust *t) {
         show_crls(i, now.low, t);
 }
 
-/* Below what was accepted: an image was put back, within the epoch (DESIGN.md 6). */
+/* The accepted release waits for its trial: until the next start the running one is still the one before. */
+static bool is_staged(Installer *i, uint64_t accepted) {
+        RsError unused = RS_ERROR_INIT;
+        InstallSlot slot;
+        BootState boot;
+
+        if (boot_read(i->device.boot, &boot, &unused) < 0 ||
+            install_slot_load(i->device.state_fd, boot.primary, &slot, &unused) <= 0 || slot.release != accepted)
+                return false;
+        for (uint32_t k = 0; k < boot.n_slots; k++)
+                if (strcmp(boot.slots[k].name, boot.primary) == 0)
+                        return !boot.slots[k].good;
+        return false;
+}
+
+/* Below what was accepted, and not about to change: an image was put back, within the epoch (DESIGN.md 6). */
 static void show_running(Installer *i, WriterTrust *t) {
         RsError unused = RS_ERROR_INIT;
         InstallBooted booted;
@@ -413,7 +428,7 @@ static void show_running(Installer *i, WriterTrust *t) {
             install_slot_load(i->device.state_fd, booted.slot, &slot, &unused) <= 0)
                 return;
         t->running_release = slot.release;
-        t->running_below = !t->empty && slot.release < t->release;
+        t->running_below = !t->empty && slot.release < t->release && !is_staged(i, t->release);
 }
 
 static void show_posture(Installer *i, WriterTrust *t) {
