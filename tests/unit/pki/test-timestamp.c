@@ -34,6 +34,7 @@ static int teardown(void **state) {
         return pki_teardown(state);
 }
 
+static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static int shell(const char *format, ...) {
         char text[1024];
         va_list args;
