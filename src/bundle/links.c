@@ -53,7 +53,7 @@ static void describe_crl(Span der, char *issuer, size_t size, char number[64]) {
         if (n && ASN1_INTEGER_get_uint64(&value, n) == 1)
                 (void) snprintf(number, 64, "%llu", (unsigned long long) value);
         else
-                (void) strcpy(number, "?");
+                (void) snprintf(number, 64, "?");
         OPENSSL_free(text);
         ASN1_INTEGER_free(n);
         X509_CRL_free(crl);

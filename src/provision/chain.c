@@ -186,10 +186,15 @@ int chain_first_record(const Options *o, Tpm *t, const Secret *gate, bool *ret_c
         if (r < 0)
                 return r;
         if (!state.record.empty && !state.behind) {
+                uint8_t there[LINK_RECORD_SIZE];
+
                 r = tpm_record_chain(&state.record, &now, err);
                 *ret_changed = false;
-                if (r < 0 || memcmp(&now, &link.record, sizeof(now)) == 0)
+                if (r < 0)
                         return r;
+                chain_record_encode(&now, there);
+                if (memcmp(there, link.record_bytes, sizeof(there)) == 0)
+                        return 0;
                 return rs_fail(err, CHAIN,
                                "this device stands at release %llu already; only installing moves it",
                                (unsigned long long) now.index);

@@ -232,8 +232,12 @@ static int area_open(int slot_fd, const char *path, Area *ret, RsError *err) {
                 if (!S_ISREG(st.st_mode) || st.st_size != (off_t) SLOT_DATA_OFFSET)
                         return rs_fail(err, VOLUME, "%s: no header file", path);
         }
-        *ret = a;
-        a = (Area){ .file_fd = -EBADF };
+        *ret = (Area){
+                .slot_fd = slot_fd,
+                .file_fd = TAKE_FD(a.file_fd),
+                .want = TAKE_PTR(a.want),
+                .got = TAKE_PTR(a.got),
+        };
         return 0;
 }
 

@@ -90,7 +90,7 @@ static int find_index(Tpm *t, TPM2_HANDLE index, const uint8_t recovery[3][RS_PO
                       uint8_t ret_name[TPM_NAME_SIZE], RsError *err) {
         _cleanup_(esys_freep) TPM2B_NAME *found = NULL;
         TPM2B_NV_PUBLIC area;
-        ESYS_TR nv;
+        ESYS_TR nv = ESYS_TR_NONE;
         TSS2_RC rc;
         int r;
 
@@ -489,12 +489,13 @@ int tpm_chain_read(Tpm *t, bool *ret_empty, ChainRecord *ret, RsError *err) {
 static int read_authpol(Walk *w, ESYS_TR *ret_nv, uint8_t ret[TPM_AUTHPOL_SIZE], RsError *err) {
         int r;
 
+        *ret_nv = ESYS_TR_NONE;
         r = use_index(w->t, TPM_NV_AUTHPOL, w->index.recovery, ret_nv, err);
         return r < 0 ? r : nv_read(w->t, *ret_nv, w->read, ret, TPM_AUTHPOL_SIZE, err);
 }
 
 static int authpol_inside(Tpm *t, uint8_t ret[TPM_AUTHPOL_SIZE], RsError *err) {
-        ESYS_TR nv;
+        ESYS_TR nv = ESYS_TR_NONE;
         Walk w;
         int r;
 
@@ -581,7 +582,7 @@ static int define_index(Factory *f, TPM2_HANDLE index, RsError *err) {
         Tpm *t = f->w.t;
         TPM2B_NV_PUBLIC area;
         RsError ignored = RS_ERROR_INIT;
-        ESYS_TR nv;
+        ESYS_TR nv = ESYS_TR_NONE;
         TSS2_RC rc;
         int r;
 
@@ -607,7 +608,7 @@ static int define_index(Factory *f, TPM2_HANDLE index, RsError *err) {
 static int provide_index(Factory *f, TPM2_HANDLE index, const uint8_t *content, uint16_t size, RsError *err) {
         uint8_t name[TPM_NAME_SIZE], there[3 * RS_POINT_SIZE], first[POLICY_CHAIN_BRANCHES][TPM_DIGEST_SIZE];
         Walk *w = &f->w;
-        ESYS_TR nv;
+        ESYS_TR nv = ESYS_TR_NONE;
         TSS2_RC rc;
         int r;
 

@@ -208,7 +208,7 @@ int nv_read_counter(Tpm *t, ESYS_TR nv, ESYS_TR session, uint64_t *ret, RsError 
 }
 
 int nv_gate_session(Tpm *t, const Secret *gate_auth, ESYS_TR hmac, ESYS_TR *ret_policy, RsError *err) {
-        ESYS_TR gate, policy;
+        ESYS_TR gate = ESYS_TR_NONE, policy = ESYS_TR_NONE;
         RsError ignored = RS_ERROR_INIT;
         TSS2_RC rc;
         int r;
