@@ -17,11 +17,10 @@
 #include <reseal/pki/signature.h>
 #include <reseal/tpm/policy.h>
 #include <reseal/trust/chain.h>
+#include <reseal/trust/link-message.h>
 
 #include "link-maker.h"
 
-#define APPROVAL_LINK "reseal-link"
-#define APPROVAL_BRIDGE "reseal-bridge"
 #define SERIAL_BITS 127
 
 /* -- the certificate -------------------------------------------------------------------------------------------- */
@@ -181,38 +180,6 @@ int link_make_draft(const LinkPlan *plan, Encoder *ret, RsError *err) {
 
 /* -- signatures ------------------------------------------------------------------------------------------------- */
 
-static int endorsement_message(const Link *link, uint8_t ret[36], RsError *err) {
-        memset(ret, 0, 4);
-        return tpm_policy_cp_hash(link->record_bytes, link->chain_name, ret + 4, err);
-}
-
-static int approval_message(const Link *link, Encoder *ret, RsError *err) {
-        uint8_t policy[32], spki[SHA256_SIZE], point[RS_POINT_SIZE];
-        const char *word = link->kind == LINK_BRIDGE ? APPROVAL_BRIDGE : APPROVAL_LINK;
-        int r;
-
-        switch (link->kind) {
-        case LINK_NEXT:
-                r = digest_sha256(link->endorser, spki, err);
-                if (r == 0)
-                        r = signature_point(link->endorser, point, err);
-                if (r == 0)
-                        r = tpm_policy_link(point, spki, link->chain_name, policy, err);
-                break;
-        case LINK_BRIDGE:
-                r = tpm_policy_bridge(link->record_bytes, link->chain_name, policy, err);
-                break;
-        case LINK_GENESIS:
-        default:
-                r = tpm_policy_genesis(link->record_bytes, link->chain_name, policy, err);
-        }
-        if (r < 0)
-                return r;
-        encoder_bytes(ret, policy, sizeof(policy));
-        encoder_bytes(ret, word, strlen(word));
-        return encoder_finish(ret) < 0 ? rs_fail_oom(err) : 0;
-}
-
 static int check_key(EVP_PKEY *key, Span spki, const char *whose, RsError *err) {
         _cleanup_(encoder_done) Encoder own = ENCODER_INIT;
         uint8_t digest[SHA256_SIZE];
@@ -238,7 +205,7 @@ static int check_cert_key(EVP_PKEY *key, Span der, const char *whose, RsError *e
 
 int link_make_endorse(Span draft, EVP_PKEY *key, Encoder *ret, RsError *err) {
         _cleanup_(encoder_done) Encoder signature = ENCODER_INIT;
-        uint8_t message[36];
+        uint8_t message[LINK_ENDORSEMENT_SIZE];
         Link link;
         int r;
 
@@ -249,7 +216,7 @@ int link_make_endorse(Span draft, EVP_PKEY *key, Encoder *ret, RsError *err) {
                 return rs_fail(err, CHAIN, "nobody endorses a genesis");
         r = check_key(key, link.endorser, "the endorser's", err);
         if (r == 0)
-                r = endorsement_message(&link, message, err);
+                r = link_endorsement_message(&link, message, err);
         if (r == 0)
                 r = signature_sign(key, SPAN_ARRAY(message), &signature, err);
         if (r < 0)
@@ -272,7 +239,7 @@ int link_make_approve(Span draft, EVP_PKEY *key, Encoder *ret, RsError *err) {
         else
                 r = check_cert_key(key, link.authority, "the authority's", err);
         if (r == 0)
-                r = approval_message(&link, &message, err);
+                r = link_approval_message(&link, &message, err);
         if (r == 0)
                 r = signature_sign(key, encoder_view(&message), &signature, err);
         if (r < 0)

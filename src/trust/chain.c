@@ -28,13 +28,9 @@
 #include <reseal/format/limits.h>
 #include <reseal/pki/signature.h>
 #include <reseal/pki/signer-path.h>
-#include <reseal/tpm/policy.h>
 #include <reseal/trust/chain.h>
+#include <reseal/trust/link-message.h>
 
-#define APPROVAL_LINK "reseal-link"
-#define APPROVAL_BRIDGE "reseal-bridge"
-
-_Static_assert(TPM_CHAIN_RECORD_SIZE == LINK_RECORD_SIZE, "the TPM holds what a link carries");
 
 #define N(index) ((unsigned long long) (index))
 
@@ -384,57 +380,34 @@ static int judge(const ChainInput *input, const LinkList *steps, RsError *err) {
 /* -- prove: rules 6 and 8 --------------------------------------------------------------------------------------- */
 
 static int verify_endorsement(const Link *link, RsError *err) {
-        uint8_t message[4 + 32] = { 0 };
+        uint8_t message[LINK_ENDORSEMENT_SIZE];
         int r;
 
         if (link->kind == LINK_GENESIS)
                 return 0;
-        r = tpm_policy_cp_hash(link->record_bytes, link->chain_name, message + 4, err);
+        r = link_endorsement_message(link, message, err);
         if (r < 0)
                 return r;
         r = signature_verify(link->endorser, SPAN_ARRAY(message), link->endorsement, err);
         return r < 0 ? rs_context(err, "endorsement of link %llu", N(link->record.index)) : 0;
 }
 
-static int link_policy(const Link *link, uint8_t ret[32], RsError *err) {
-        uint8_t point[RS_POINT_SIZE], spki[SHA256_SIZE];
-        int r;
-
-        switch (link->kind) {
-        case LINK_BRIDGE:
-                return tpm_policy_bridge(link->record_bytes, link->chain_name, ret, err);
-        case LINK_GENESIS:
-                return tpm_policy_genesis(link->record_bytes, link->chain_name, ret, err);
-        case LINK_NEXT:
-        default:
-                r = signature_point(link->endorser, point, err);
-                if (r < 0)
-                        return r;
-                r = digest_sha256(link->endorser, spki, err);
-                if (r < 0)
-                        return r;
-                return tpm_policy_link(point, spki, link->chain_name, ret, err);
-        }
-}
-
 static int verify_approval(const Link *link, RsError *err) {
-        const bool bridge = link->kind == LINK_BRIDGE;
-        const char *word = bridge ? APPROVAL_BRIDGE : APPROVAL_LINK;
-        uint8_t message[32 + sizeof(APPROVAL_BRIDGE)], authority[SIGNER_SPKI_SIZE];
+        _cleanup_(encoder_done) Encoder message = ENCODER_INIT;
+        uint8_t authority[SIGNER_SPKI_SIZE];
         Span approver = link->endorser2;
         int r;
 
-        r = link_policy(link, message, err);
+        r = link_approval_message(link, &message, err);
         if (r < 0)
                 return r;
-        memcpy(message + 32, word, strlen(word));
-        if (!bridge) {
+        if (link->kind != LINK_BRIDGE) {
                 r = signer_authority_spki(link->authority, authority, err);
                 if (r < 0)
                         return r;
                 approver = SPAN_ARRAY(authority);
         }
-        r = signature_verify(approver, SPAN(message, 32 + strlen(word)), link->approval, err);
+        r = signature_verify(approver, encoder_view(&message), link->approval, err);
         return r < 0 ? rs_context(err, "approval of link %llu", N(link->record.index)) : 0;
 }
 
