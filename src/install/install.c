@@ -327,6 +327,10 @@ int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *er
         return 0;
 }
 
+FreshnessVerdict install_freshness(const Installer *i) {
+        return i->release ? accepted_freshness(i->release) : FRESHNESS_NOT_PROVEN;
+}
+
 /* -- TABLE ------------------------------------------------------------------------------------------------------ */
 
 static int verify_table(const ManifestImage *image, Span bytes, Table **ret, RsError *err) {

@@ -184,8 +184,12 @@ static int check_chain(const GateInput *input, AcceptedRelease *a, RsError *err)
 
 /* Policies about what is known of time and revocation; a list that is out of date revokes all the same. */
 static int check_knowledge(const GateInput *input, RsError *err) {
-        if (input->require_time && !input->time.proven)
-                return rs_fail(err, TIME_UNKNOWN, "no time-stamp of this boot, and the policy wants one");
+        if (input->require_time) {
+                int r = trust_clock_require(&input->time, err);
+
+                if (r < 0)
+                        return r;
+        }
         if (!input->require_crl)
                 return 0;
         if (!input->crls || crl_set_count(input->crls) == 0)
@@ -292,6 +296,6 @@ const ChainStep *accepted_steps(const AcceptedRelease *a, uint32_t *ret_n) {
         return a->walk.steps;
 }
 
-bool accepted_proven_latest(const AcceptedRelease *a) {
-        return a->verdict == FRESHNESS_PROVEN_LATEST;
+FreshnessVerdict accepted_freshness(const AcceptedRelease *a) {
+        return a->verdict;
 }

@@ -65,8 +65,8 @@ static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
         writer_encode_offer(&w->answer, &offer);
         hex_encode(SPAN_ARRAY(offer.bundle_id), id);
         (void) snprintf(field, sizeof(field), "RESEAL_BUNDLE=%s", id);
-        journal_say(LOG_INFO, MESSAGE_WRITER_ACCEPTED, field, NULL, "release accepted for slot %s",
-                    offer.images[0].slot_name);
+        journal_say(LOG_INFO, MESSAGE_WRITER_ACCEPTED, field, NULL, "release accepted for slot %s (%s)",
+                    offer.images[0].slot_name, freshness_verdict_to_string(install_freshness(a->installer)));
         return 0;
 }
 

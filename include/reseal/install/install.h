@@ -97,6 +97,8 @@ int install_time(Installer *i, WriterTime *ret, RsError *err);
 int install_evidence(Installer *i, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
 int install_trust(Installer *i, WriterTrust *ret, RsError *err);
 int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err);
+/* Behind a good offer: is it proven to be the latest release? */
+FreshnessVerdict install_freshness(const Installer *i);
 /* ret_ranges: WRITER_RANGES_MAX entries. */
 int install_table(Installer *i, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                   uint32_t *ret_n, RsError *err);

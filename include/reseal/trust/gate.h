@@ -75,4 +75,4 @@ const SignerInfo *accepted_signer(const AcceptedRelease *a);
 void accepted_record(const AcceptedRelease *a, const TpmRecord *now, TpmRecord *ret);
 /* The links from the record to this release, in order: what level L2 shows the TPM.  n 0: a reinstallation. */
 const ChainStep *accepted_steps(const AcceptedRelease *a, uint32_t *ret_n);
-bool accepted_proven_latest(const AcceptedRelease *a);
+FreshnessVerdict accepted_freshness(const AcceptedRelease *a);
