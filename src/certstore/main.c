@@ -160,7 +160,7 @@ int main(int argc, char **argv) {
                 return status;
         if (o.apply_path)
                 return run_apply(&o);
-        journal_init();
+        journal_init("reseal-certstore");
         (void) umask(0022); /* the set is public */
         if (run_service(&k, &o, &err) < 0) {
                 journal_say(LOG_ERR, MESSAGE_CERTSTORE_STOPPED, NULL, &err, "cannot serve");

@@ -339,7 +339,7 @@ int main(int argc, char **argv) {
         options = parse_options(argc, argv, &status);
         if (status >= 0)
                 return status;
-        journal_init();
+        journal_init("reseal-writer");
         (void) umask(0077);
         r = start(&m, &options, &err);
         if (r >= 0) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * journal - one call per event, as in the other programs.
+ * journal - one call per event, fields beside the sentence.
  *
- * sd_journal_sendv is asked directly, so that fields reach the journal as such.  Where standard error is not the
- * journal (a test, a terminal) the same sentence goes there as well.
+ * sd_journal_sendv is asked directly, so that fields reach the journal as such.  In tests and on systems without it the
+ * same sentence goes to standard error; under systemd that is the journal itself, and the line would stand twice.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,14 +15,12 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
-#include <reseal/base/cleanup.h>
+#include <reseal/ipc/journal.h>
 
-#include "journal.h"
+static const char *print_as; /* NULL: not to standard error */
 
-static bool print_too;
-
-void journal_init(void) {
-        print_too = getenv("JOURNAL_STREAM") == NULL;
+void journal_init(const char *program) {
+        print_as = getenv("JOURNAL_STREAM") ? NULL : program;
 }
 
 static void add(struct iovec *fields, size_t *n, char *line) {
@@ -60,6 +58,6 @@ void journal_say(int priority, const char *message_id, const char *field, const 
                 add(fields, &n, number);
         }
         (void) sd_journal_sendv(fields, (int) n); /* without a journal there is nobody to tell */
-        if (print_too)
-                (void) fprintf(stderr, "reseal-certstore: %s\n", message + strlen("MESSAGE="));
+        if (print_as)
+                (void) fprintf(stderr, "%s: %s\n", print_as, message + strlen("MESSAGE="));
 }
