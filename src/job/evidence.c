@@ -54,7 +54,7 @@ static int prove(JobEnv *env, WriterClient *writer, const WriterTime *time, RsEr
         return r;
 }
 
-int evidence_time(JobEnv *env, WriterClient *writer, RsError *err) {
+int evidence_time(JobEnv *env, WriterClient *writer, RsError *ret_unproven, RsError *err) {
         RsError why = RS_ERROR_INIT;
         WriterTime time;
 
@@ -66,7 +66,7 @@ int evidence_time(JobEnv *env, WriterClient *writer, RsError *err) {
                 return learn(env, writer, &time, err);
         if (why.reason == RS_REASON_CANCELLED || why.reason == RS_REASON_WRITER_GONE)
                 return rs_pass(err, &why);
-        env->time_failure = why; /* without a proof the interval stays open; the writer's policy may insist */
+        *ret_unproven = why; /* without a proof the interval stays open; the writer's policy may insist */
         return 0;
 }
 

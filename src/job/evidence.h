@@ -16,8 +16,9 @@
 
 #include "head.h"
 
-/* The writer's interval into env->https; where it is not proven and there is an authority, a proof is fetched first. */
-int evidence_time(JobEnv *env, WriterClient *writer, RsError *err);
+/* The writer's interval into env->https; where it is not proven and there is an authority, a proof is fetched first;
+ * *ret_unproven says why that did not succeed, which is no failure. */
+int evidence_time(JobEnv *env, WriterClient *writer, RsError *ret_unproven, RsError *err);
 
 typedef struct EvidencePlace {
         Https *https;            /* NULL: from a descriptor, what the bundle holds is all */

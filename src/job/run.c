@@ -126,7 +126,7 @@ static int connect_writer(Run *run, RsError *err) {
         if (r < 0)
                 return r;
         writer_client_on_progress(run->writer, on_writer_progress, run);
-        return evidence_time(run->env, run->writer, err);
+        return evidence_time(run->env, run->writer, &run->progress.unproven, err);
 }
 
 /* The writer refuses this too; here it is refused before the ticket server is asked. */

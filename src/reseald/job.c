@@ -102,6 +102,11 @@ static void on_progress(void *userdata, const JobProgress *p) {
         (void) pthread_mutex_lock(&j->lock);
         j->progress = *p;
         (void) pthread_mutex_unlock(&j->lock);
+        if (p->unproven.reason != RS_REASON_NONE && !j->told_unproven) {
+                j->told_unproven = true;
+                journal_send(JOURNAL_TIME_UNPROVEN, &(JournalFields){ .job = j->id, .error = &p->unproven },
+                             "The time is not proven, ignoring: %s", p->unproven.text);
+        }
         if (step) {
                 j->logged = p->state;
                 j->logged_reason = p->failure.reason;

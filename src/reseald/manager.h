@@ -61,6 +61,7 @@ typedef struct Job {
         uint64_t saved_usec;         /* worker */
         JobState logged;             /* worker */
         RsReason logged_reason;      /* worker: of the loss that was logged */
+        bool told_unproven;          /* worker */
         RsError failure;
         bool ran;
 } Job;

@@ -30,7 +30,6 @@ typedef struct JobEnv {
         uint8_t device_id[RS_DIGEST_SIZE];
         const char *tsa_url;                    /* time-stamp authority; NULL: the time is never proven */
         SourceLists *lists;                     /* revoked certificates of the source; NULL: none are kept */
-        RsError time_failure;                   /* out: why the time is not proven */
         const char *writer_socket;
         uint64_t writer_retry_usec;             /* pause before a lost writer is asked again */
         unsigned writer_retries;                /* without a frame written in between */
@@ -58,6 +57,7 @@ typedef struct JobProgress {
         uint64_t release;
         char validator[160];
         char primary[33];                       /* boot name the writer made primary, when done */
+        RsError unproven;                       /* why the time is not proven; NONE: it is, or nobody is asked */
         bool lost;                              /* the writer went away at least once */
         RsError failure;                        /* of the end, or of the loss being recovered from */
 } JobProgress;

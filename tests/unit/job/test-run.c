@@ -66,7 +66,7 @@ static void answer(Fake *f, Channel *c, const Message *m) {
         _cleanup_(ring_freep) Ring *ring = NULL;
         RsError err = RS_ERROR_INIT;
         WriterFrame frame;
-        WriterTime time = { .high = UINT64_MAX };
+        WriterTime time = { .high = UINT64_MAX, .query_size = 1 };
         WriterTrust trust = { .empty = true };
 
         switch (m->type) {
@@ -238,6 +238,19 @@ static void good_bundle_is_installed(void **state) {
         assert_int_equal(f.frames, 1);
 }
 
+/* A time-stamp authority that gives no proof is told, and does not stop what the writer takes without one. */
+static void time_that_is_not_proven_is_told(void **state) {
+        Fake f = fake(0, 0, RS_REASON_NONE);
+        JobEnv env = hasty();
+
+        (void) state;
+        env.https.anchors = anchors;
+        env.tsa_url = "http://localhost/tsa";
+        Outcome o = run_from(&f, open(pki_path("good.rsb"), O_RDONLY | O_CLOEXEC), NULL, env);
+        assert_int_equal(o.reason, RS_REASON_NONE);
+        assert_int_equal(o.last.unproven.reason, RS_REASON_SCHEME);
+}
+
 static void refusal_of_the_writer_at_each_request_is_the_jobs_reason(void **state) {
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(REQUESTS); i++) {
@@ -387,6 +400,7 @@ static int teardown(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(good_bundle_is_installed),
+                cmocka_unit_test(time_that_is_not_proven_is_told),
                 cmocka_unit_test(refusal_of_the_writer_at_each_request_is_the_jobs_reason),
                 cmocka_unit_test(writer_that_dies_at_each_request_is_asked_again),
                 cmocka_unit_test(writer_that_dies_again_and_again_is_gone),
