@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -316,6 +317,7 @@ int main(int argc, char **argv) {
         RsError err = RS_ERROR_INIT;
         int r;
 
+        (void) signal(SIGPIPE, SIG_IGN); /* a TPM that goes away is a failure, not the end */
         r = parse_options(argc, argv, &options);
         if (r > 0)
                 return r - 1;

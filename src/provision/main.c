@@ -11,6 +11,7 @@
  * Four verbs, each safe to repeat.  Exit status: 0 done or nothing to do, 1 failed, 2 usage.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -134,6 +135,7 @@ int main(int argc, char **argv) {
         RsError err = RS_ERROR_INIT;
         const char *verb = argc > 1 ? argv[1] : "";
 
+        (void) signal(SIGPIPE, SIG_IGN); /* a TPM that goes away is a failure, not the end */
         (void) umask(022);
         if (strcmp(verb, "--help") == 0 || strcmp(verb, "--version") == 0) {
                 if (verb[2] == 'h')

@@ -16,6 +16,7 @@
  * --config FILE is for tests; the bus is the system's, or what DBUS_SYSTEM_BUS_ADDRESS says.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +90,7 @@ int main(int argc, char **argv) {
         int r = parse(argc, argv, &config);
         if (r >= 0)
                 return r;
+        (void) signal(SIGPIPE, SIG_IGN); /* a TPM or peer that goes away is a failure, not the end */
         if (run(config, &err) >= 0)
                 return 0;
         journal_send(JOURNAL_DAEMON_FAILED, &(JournalFields){ .error = &err }, "reseald cannot run: %s: %s",

@@ -336,6 +336,7 @@ int main(int argc, char **argv) {
         Options options;
         int r, status;
 
+        (void) signal(SIGPIPE, SIG_IGN); /* a TPM or peer that goes away is a failure, not the end */
         options = parse_options(argc, argv, &status);
         if (status >= 0)
                 return status;
