@@ -25,6 +25,7 @@
 
 #include <reseal/base/names.h>
 #include <reseal/base/text.h>
+#include <reseal/confine/confine.h>
 #include <reseal/crypto/digest.h>
 
 #include "apply.h"
@@ -130,7 +131,7 @@ static int run_service(Keeper *k, const Options *o, RsError *err) {
         uint8_t digest[SHA256_SIZE];
         int listen_fd = -EBADF, r;
 
-        r = sandbox_early(err);
+        r = confine_early(err);
         if (r == 0 && o->client_fd < 0)
                 r = take_listen_fd(&listen_fd, err);
         if (r == 0)

@@ -13,7 +13,5 @@
  */
 #include <reseal/base/error.h>
 
-/* No core dumps, no tracing, no new privileges.  First thing in main. */
-int sandbox_early(RsError *err);
 /* Landlock, then seccomp; store_fd: the only directory that is left. 1 = both, 0 = this kernel has no Landlock. */
 int sandbox_close(int store_fd, RsError *err);

@@ -22,6 +22,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/names.h>
+#include <reseal/confine/confine.h>
 
 #include "journal.h"
 #include "manager.h"
@@ -64,14 +65,16 @@ static int parse(int argc, char **argv, const char **config) {
 
 static int run(const char *config, RsError *err) {
         _cleanup_(manager_freep) Manager *m = NULL;
-        bool partial;
+        int r;
 
-        int r = manager_new(config, &m, err);
+        r = confine_early(err);
+        if (r == 0)
+                r = manager_new(config, &m, err);
         if (r >= 0)
-                r = sandbox_enter(&m->config, &partial, err);
+                r = sandbox_close(&m->config, err);
         if (r < 0)
                 return r;
-        if (partial)
+        if (r == 0)
                 journal_send(JOURNAL_SANDBOX_PARTIAL, NULL, "This kernel has no Landlock, ignoring that");
         r = manager_start(m, err);
         if (r < 0)

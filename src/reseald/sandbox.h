@@ -7,13 +7,11 @@
  * Trust:    none
  * Owns:     nothing
  * Units:    none
- * Errors:   INTERNAL
+ * Errors:   IO, INTERNAL; a kernel without Landlock is an outcome
  * Context:  main thread, before the worker thread is made: threads inherit
  * Programs: reseald
  */
-#include <stdbool.h>
-
 #include "config.h"
 
-/* *ret_partial: the kernel lacks Landlock; the system call filter is in force all the same. */
-int sandbox_enter(const DaemonConfig *config, bool *ret_partial, RsError *err);
+/* Landlock, then seccomp. 1 = both are in force, 0 = this kernel has no Landlock (seccomp is in force). */
+int sandbox_close(const DaemonConfig *config, RsError *err);

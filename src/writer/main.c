@@ -33,6 +33,7 @@
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/base/text.h>
+#include <reseal/confine/confine.h>
 
 #include "config.h"
 #include "journal.h"
@@ -279,7 +280,7 @@ static int start_loop(Manager *m, RsError *err) {
 static int start(Manager *m, const Options *o, RsError *err) {
         int r;
 
-        r = sandbox_early(err);
+        r = confine_early(err);
         if (r < 0)
                 return r;
         if (o->client_fd < 0) {

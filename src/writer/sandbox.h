@@ -13,7 +13,5 @@
  */
 #include "config.h"
 
-/* No core dumps, no tracing, no new privileges.  First thing in main. */
-int sandbox_early(RsError *err);
 /* Landlock, then seccomp. 1 = both are in force, 0 = this kernel has no Landlock (seccomp is in force). */
 int sandbox_close(const WriterConfig *config, RsError *err);

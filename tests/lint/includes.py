@@ -12,6 +12,7 @@ import tree
 
 ROOMS = {
     'base': (),
+    'confine': ('base',),
     'format': ('base',),
     'crypto': ('base',),
     'pki': ('base', 'crypto'),
@@ -27,9 +28,9 @@ ROOMS = {
 }
 
 PROGRAMS = {
-    'reseald': ('base', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'source', 'flow', 'job'),
-    'writer': ('base', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'trust', 'slot', 'boot', 'install'),
-    'certstore': ('base', 'format', 'crypto', 'pki', 'ipc', 'trust'),
+    'reseald': ('base', 'confine', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'source', 'flow', 'job'),
+    'writer': ('base', 'confine', 'format', 'crypto', 'pki', 'tpm', 'ipc', 'trust', 'slot', 'boot', 'install'),
+    'certstore': ('base', 'confine', 'format', 'crypto', 'pki', 'ipc', 'trust'),
     'resealctl': ('base',),
     'bundle': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust'),
     'source-server': ('base', 'format', 'crypto', 'pki'),
@@ -56,7 +57,7 @@ DOORS = (
     (r'jansson\.h', ('jansson',), {'format', 'slot'} | set(PROGRAMS)),
     (r'ini\.h', ('inih',), {'src/base/config.c', 'src/base/meson.build'}),
     (r'zstd|zdict\.h', ('zstd',), {'flow', 'bundle'}),
-    (r'seccomp\.h|linux/landlock\.h', ('seccomp',), {'reseald', 'writer', 'certstore'}),
+    (r'seccomp\.h|linux/landlock\.h', ('seccomp',), {'confine'}),
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+([<"])([^>"]+)[>"]', re.M)

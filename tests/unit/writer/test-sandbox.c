@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/confine/confine.h>
 
 #include "sandbox.h"
 
@@ -72,7 +73,7 @@ static int open_inside(const char *backend, const char *boot_path, const char *n
                 c.boot.backend = strdup(backend);
                 c.boot.path = conf;
                 c.tpm.lock_path = other;
-                r = c.map && c.boot.backend ? sandbox_early(&err) : -ENOMEM;
+                r = c.map && c.boot.backend ? confine_early(&err) : -ENOMEM;
                 if (r == 0)
                         r = sandbox_close(&c, &err);
                 if (r <= 0)
