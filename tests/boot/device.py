@@ -2,10 +2,12 @@
 """A device of factory.sh in the machine of vm.py: what every scenario needs, and how it says what it found."""
 
 import atexit
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,13 +17,19 @@ from vm import Lost, Tpm, Vm
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NEEDS = ('qemu-system-x86_64', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-mkimage', 'grub-editenv', 'sfdisk',
-         'depmod', 'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon')
-PORT = 28443
+         'depmod', 'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon',
+         'debugfs')
 
 
 def skip(why):
     print(f'SKIP: {why}')
     sys.exit(77)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 def check_tools():
@@ -45,10 +53,11 @@ class Device:
         self.begin = time.monotonic()
         self.n_failed = self.n_checks = 0
         self.nginx = self.vm = None
+        self.port = free_port()
         self.work = tempfile.mkdtemp(prefix=f'reseal-{name}.', dir='/var/tmp')
         atexit.register(self._end)
         with open(f'{self.work}/factory.log', 'wb') as log:
-            made = subprocess.run(['nice', '-n', '10', f'{HERE}/factory.sh', *factory, self.work, str(PORT)], stdout=log, stderr=log,
+            made = subprocess.run(['nice', '-n', '10', f'{HERE}/factory.sh', *factory, self.work, str(self.port)], stdout=log, stderr=log,
                                   check=False)
         if made.returncode != 0:
             print(open(f'{self.work}/factory.log', encoding='utf-8', errors='replace').read()[-4000:])
@@ -139,8 +148,30 @@ class Device:
         output = self.vm.run("tr -d '\\0' </boot/reseal/grubenv | grep =")[1]
         return dict(line.split('=', 1) for line in output.splitlines() if '=' in line)
 
+    def environment_on_disk(self):
+        """The same, of a machine that is off, without starting anything."""
+        table = json.loads(subprocess.run(['sfdisk', '--json', self.vm.disk], stdout=subprocess.PIPE, check=True).stdout)
+        part = next(p for p in table['partitiontable']['partitions'] if p.get('name') == 'reseal-boot')
+        image = f'{self.work}/boot-partition'
+        with open(self.vm.disk, 'rb') as disk, open(image, 'wb') as copy:
+            disk.seek(part['start'] * 512)
+            copy.write(disk.read(part['size'] * 512))
+        block = subprocess.run(['debugfs', '-c', '-R', 'cat /grubenv', image], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               check=True).stdout.decode('ascii', 'replace')
+        os.unlink(image)
+        return dict(line.split('=', 1) for line in block.splitlines() if '=' in line)
+
     def url(self, name):
-        return f'https://source.example:{PORT}/{name}'
+        return f'https://source.example:{self.port}/{name}'
+
+    def source_is_quick(self):
+        """Takes the brake off /slow/."""
+        with open(f'{self.work}/nginx.conf', 'r+', encoding='ascii') as f:
+            text = re.sub(r'limit_rate \w+;', '', f.read())
+            f.seek(0)
+            f.truncate()
+            f.write(text)
+        self.nginx.send_signal(signal.SIGHUP)
 
     def bundle_id(self, name):
         build = os.environ.get('BUILD_ROOT', f'{HERE}/../../build')
@@ -150,13 +181,13 @@ class Device:
 
     def lockout_counter(self):
         """Of the TPM that the machine had; the machine is off."""
-        socket = f'{self.work}/tpm.sock'
+        server = f'{self.work}/tpm.sock'
         process = subprocess.Popen(['swtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.work}/dev/tpm', '--server',
-                                    f'type=unixio,path={socket}', '--ctrl', f'type=unixio,path={socket}.ctrl', '--flags',
+                                    f'type=unixio,path={server}', '--ctrl', f'type=unixio,path={server}.ctrl', '--flags',
                                     'not-need-init,startup-clear'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             for _ in range(600):
-                said = subprocess.run(['tpm2_getcap', '-T', f'swtpm:path={socket}', 'properties-variable'], text=True,
+                said = subprocess.run(['tpm2_getcap', '-T', f'swtpm:path={server}', 'properties-variable'], text=True,
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
                 found = re.search(r'TPM2_PT_LOCKOUT_COUNTER: (\w+)', said)
                 if found:
