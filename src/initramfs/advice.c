@@ -19,6 +19,10 @@ static const struct {
         { RS_REASON_TPM_GONE, "No TPM answered. Is the TPM module seated, and its driver (tpm_tis, tpm_crb) in the initramfs?" },
         { RS_REASON_TPM_AUTH, "This slot is older than the security epoch this device has reached. It will not open again; "
                               "the other slot does." },
+        { RS_REASON_TPM_OTHER, "This disk was written with another TPM. Put disk and board together again, or provision anew; "
+                               "a data volume also opens with its recovery key." },
+        { RS_REASON_TPM_CLEARED, "The TPM was cleared, or is another, blank one. What it had sealed opens no more: provision anew; "
+                                 "a data volume also opens with its recovery key." },
         { RS_REASON_TPM_STATE, "This disk was written with another TPM, or the TPM was cleared. Put disk and board together "
                                "again, or provision anew." },
         { RS_REASON_TPM_LOCKED, "The TPM refuses for a while after wrong attempts. Leave the device powered for some "

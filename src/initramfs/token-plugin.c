@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libcryptsetup-token-reseal.so - opens a slot at boot: stock cryptsetup and systemd-cryptsetup load it for
- * tokens of type "reseal".
+ * libcryptsetup-token-reseal.so - opens slots and the data volume at boot: stock cryptsetup and systemd-
+ * cryptsetup load it for tokens of type "reseal".
  *
- * libcryptsetup finds it by name in its token directory and asks for the passphrase of the token's key slot;
- * the TPM gives it while FLOOR has not passed the slot (docs/tpm.md).  It runs as root in the initramfs and
- * perhaps in a shell on the device, so it believes nothing of its surroundings: which TPM comes from the
- * configuration file of the system, or is /dev/tpmrm0; no environment variable and nothing in the header
- * (which an attacker may have written) names a library or a path.
+ * libcryptsetup finds it by name in its token directory and asks for the passphrase of the token's key
+ * slot; the TPM gives it while FLOOR has not passed the slot, and always for the data volume (docs/tpm.md).
+ * It runs as root in the initramfs and perhaps in a shell on the device, so it believes nothing of its
+ * surroundings: which TPM comes from the configuration file of the system, or is /dev/tpmrm0; no
+ * environment variable and nothing in the header (which an attacker may have written) names a library or a
+ * path.
  *
  * systemd does not wait for the TPM when it tries tokens without being told of a TPM, so the wait is here.
  *
  * It needs nothing but reading from the TPM and no secret of its own: what it returns is worth nothing once
- * FLOOR has risen. The passphrase lives in malloc memory because the interface wants that; buffer_free wipes
- * it.
+ * FLOOR has risen. The passphrase lives in malloc memory because the interface wants that; buffer_free
+ * wipes it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +24,10 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/config.h>
 #include <reseal/base/names.h>
+#include <reseal/slot/data.h>
 #include <reseal/slot/volume.h>
 
+#include "advice.h"
 #include "unseal.h"
 
 #define WAIT_USEC (10u * 1000000u)
@@ -42,13 +45,24 @@ EXPORT const char *cryptsetup_token_version(void) {
         return "reseal " RS_VERSION;
 }
 
+/* Of a slot or of a data volume; the bundle id of the latter is zeros. */
+static int parse_any(const char *json, TpmSealed *ret, uint8_t ret_bundle_id[32], RsError *err) {
+        RsError other = RS_ERROR_INIT;
+
+        if (data_token_parse(json, ret, &other) == 0) {
+                memset(ret_bundle_id, 0, 32);
+                return 0;
+        }
+        return slot_token_parse(json, ret, ret_bundle_id, err);
+}
+
 EXPORT int cryptsetup_token_validate(struct crypt_device *cd, const char *json) {
         RsError err = RS_ERROR_INIT;
         uint8_t bundle_id[32];
         TpmSealed sealed;
 
         (void) cd;
-        return slot_token_parse(json, &sealed, bundle_id, &err) < 0 ? -EINVAL : 0;
+        return parse_any(json, &sealed, bundle_id, &err) < 0 ? -EINVAL : 0;
 }
 
 EXPORT void cryptsetup_token_buffer_free(void *buffer, size_t size) {
@@ -63,8 +77,12 @@ EXPORT void cryptsetup_token_dump(struct crypt_device *cd, const char *json) {
         TpmSealed sealed;
         char line[160];
 
-        if (slot_token_parse(json, &sealed, bundle_id, &err) < 0)
+        if (parse_any(json, &sealed, bundle_id, &err) < 0)
                 return;
+        if (sealed.any_floor) {
+                crypt_log(cd, CRYPT_LOG_NORMAL, "\tData volume: this TPM, any release\n");
+                return;
+        }
         (void) snprintf(line, sizeof(line), "\tTPM2 policy: NV 0x%08x <= %llu\n", sealed.nv_index,
                         (unsigned long long) sealed.floor_max);
         crypt_log(cd, CRYPT_LOG_NORMAL, line);
@@ -93,7 +111,7 @@ static int passphrase_of(const char *json, Secret **ret, RsError *err) {
         TpmSealed sealed;
         int r;
 
-        r = slot_token_parse(json, &sealed, bundle_id, err);
+        r = parse_any(json, &sealed, bundle_id, err);
         if (r < 0)
                 return r;
         r = read_config(&config, err);
@@ -121,10 +139,12 @@ EXPORT int cryptsetup_token_open(struct crypt_device *cd, int token, char **pass
         if (crypt_token_json_get(cd, token, &json) < 0)
                 return -EINVAL;
         if (passphrase_of(json, &text, &err) < 0) {
-                char line[300];
+                char line[600];
 
                 (void) snprintf(line, sizeof(line), "reseal token %d: %s: %s\n", token,
                                 rs_reason_name(err.reason), err.text);
+                crypt_log(cd, CRYPT_LOG_ERROR, line);
+                (void) snprintf(line, sizeof(line), "reseal token %d: %s\n", token, advice_for(err.reason));
                 crypt_log(cd, CRYPT_LOG_ERROR, line);
                 return errno_for_cryptsetup(err.reason);
         }

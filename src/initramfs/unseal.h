@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * unseal - a slot's secret from the TPM, which may come later than we do.
+ * unseal - the secret of a slot or data volume from the TPM, which may come later than we do.
  *
  * Spec:     docs/tpm.md; docs/boot.md
  * Trust:    the token is well-formed, nothing more; the TPM's policy decides

@@ -8,7 +8,7 @@
  *   hostile inputs  none; certificates are compared with the keys
  *   never           network; keeps ownerAuth and lockoutAuth; overwrites a state that it did not make
  *
- * Four verbs, each safe to repeat.  Exit status: 0 done or nothing to do, 1 failed, 2 usage.
+ * Five verbs, each safe to repeat.  Exit status: 0 done or nothing to do, 1 failed, 2 usage.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -25,15 +25,16 @@ enum { OPTION_FIRST = 256 };
 
 typedef struct OptionSlot {
         const char *name;
-        const char *verbs; /* initials of the verbs that know it: i, c, d, r */
+        const char *verbs; /* letters of the verbs that know it, see verbs[] */
         size_t offset;
+        bool alone; /* without a value; then the member points to its name */
 } OptionSlot;
 
 #define SLOT(name, verbs, member) \
-        { (name), (verbs), offsetof(Options, member) }
+        { (name), (verbs), offsetof(Options, member), false }
 
 static const OptionSlot slots[] = {
-        SLOT("config", "ir", config),
+        SLOT("config", "irv", config),
         SLOT("state-dir", "icr", state_dir),
         SLOT("writer-state-dir", "ir", writer_state_dir),
         SLOT("device-serial", "i", serial),
@@ -45,7 +46,7 @@ static const OptionSlot slots[] = {
         SLOT("identity", "c", certificates[TPM_KEY_IDENTITY]),
         SLOT("unwrap", "c", certificates[TPM_KEY_UNWRAP]),
         SLOT("attest", "c", certificates[TPM_KEY_ATTEST]),
-        SLOT("writer-conf", "d", writer_conf),
+        SLOT("writer-conf", "dv", writer_conf),
         SLOT("output", "d", output),
         SLOT("level", "i", level),
         SLOT("authority", "i", authority),
@@ -54,6 +55,9 @@ static const OptionSlot slots[] = {
         SLOT("record", "i", record),
         SLOT("firmware-root", "ir", firmware_root),
         SLOT("bridge", "r", bridge),
+        SLOT("device", "v", device),
+        SLOT("recovery-key", "v", recovery_key),
+        { "erase", "v", offsetof(Options, erase), true },
 };
 
 static void usage(FILE *to) {
@@ -66,6 +70,8 @@ static void usage(FILE *to) {
                      "reseal-provision drop-in --output FILE|- [--writer-conf FILE]\n"
                      "reseal-provision recover --bridge LINK --line L --recovery PEM --firmware-root PEM\n"
                      "        [--config FILE] [--state-dir DIR] [--writer-state-dir DIR]\n"
+                     "reseal-provision data --device DEVICE [--recovery-key FILE|-] [--erase] [--config FILE]\n"
+                     "        [--writer-conf FILE]\n"
                      "reseal-provision --help | --version\n",
                      to);
 }
@@ -76,9 +82,11 @@ static int parse_options(int argc, char **argv, char verb, Options *o) {
         int c;
 
         for (unsigned i = 0; i < ELEMENTSOF(slots); i++)
-                known[i] = (struct option){ slots[i].name, required_argument, NULL, OPTION_FIRST + (int) i };
+                known[i] = (struct option){ slots[i].name, slots[i].alone ? no_argument : required_argument, NULL,
+                                            OPTION_FIRST + (int) i };
         while ((c = getopt_long(argc, argv, "", known, NULL)) >= 0) {
                 const OptionSlot *s;
+                const char *value;
 
                 if (c < OPTION_FIRST)
                         return 2; /* getopt has said what */
@@ -88,7 +96,8 @@ static int parse_options(int argc, char **argv, char verb, Options *o) {
                                        s->name);
                         return 2;
                 }
-                memcpy((char *) o + s->offset, &optarg, sizeof(optarg));
+                value = s->alone ? s->name : optarg;
+                memcpy((char *) o + s->offset, &value, sizeof(value));
         }
         if (optind < argc) {
                 (void) fprintf(stderr, "reseal-provision: what is \"%s\"?\n", argv[optind]);
@@ -119,13 +128,18 @@ static int run(char verb, const Options *o, RsError *err) {
         }
         if (verb == 'r')
                 return verb_recover(o, err);
+        if (verb == 'v')
+                return o->device ? verb_data(o, err) : rs_fail(err, INVALID, "--device is missing");
         if (!o->output)
                 return rs_fail(err, INVALID, "--output is missing");
         return verb_drop_in(o, err);
 }
 
 int main(int argc, char **argv) {
-        static const char *const verbs[] = { "init", "certs", "drop-in", "recover" };
+        static const struct {
+                const char *name;
+                char letter;
+        } verbs[] = { { "init", 'i' }, { "certs", 'c' }, { "drop-in", 'd' }, { "recover", 'r' }, { "data", 'v' } };
         Options o = {
                 .config = RS_PATH_CONF_DAEMON,
                 .writer_conf = RS_PATH_CONF_WRITER,
@@ -145,11 +159,11 @@ int main(int argc, char **argv) {
                 return 0;
         }
         for (unsigned i = 0; i < ELEMENTSOF(verbs); i++) {
-                if (strcmp(verb, verbs[i]) != 0)
+                if (strcmp(verb, verbs[i].name) != 0)
                         continue;
-                if (parse_options(argc - 1, argv + 1, verb[0], &o) != 0)
+                if (parse_options(argc - 1, argv + 1, verbs[i].letter, &o) != 0)
                         return 2;
-                if (run(verb[0], &o, &err) >= 0)
+                if (run(verbs[i].letter, &o, &err) >= 0)
                         return 0;
                 (void) fprintf(stderr, "reseal-provision: %s: %s\n", rs_reason_name(err.reason), err.text);
                 return err.reason == RS_REASON_INVALID ? 2 : 1;

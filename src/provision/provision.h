@@ -36,6 +36,9 @@ typedef struct Options {
         const char *bridge;
         const char *firmware_root;
         const char *output;
+        const char *device;             /* data: partition or file */
+        const char *recovery_key;       /* data: where its passphrase goes */
+        const char *erase;              /* data: not NULL, what is there may be destroyed */
         const char *certificates[_TPM_KEY_PURPOSE_MAX];
 } Options;
 
@@ -44,6 +47,7 @@ int verb_init(const Options *o, RsError *err);
 int verb_certs(const Options *o, RsError *err);
 int verb_recover(const Options *o, RsError *err);
 int verb_drop_in(const Options *o, RsError *err);
+int verb_data(const Options *o, RsError *err);
 
 /* store.c: the two state directories, and files in them with the right owner */
 typedef struct Store {

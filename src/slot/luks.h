@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * luks - a libcryptsetup context as this room wants it: silent, without locks of its own, without token plugins.
+ * luks - a libcryptsetup context as this room wants it: silent, without locks of its own, without token
+ *        plugins; and the making of a header, the same for slots and data.
  *
  * Spec:     docs/format-slot.md, "luks2"
  * Trust:    the header is hostile until luks_check_shape has seen it
@@ -9,11 +10,12 @@
  * Units:    none
  * Errors:   VOLUME, NO_SPACE, NO_MEMORY
  * Context:  one thread; libcryptsetup has globals
- * Programs: reseal-writer, initramfs
+ * Programs: reseal-writer, reseal-provision, initramfs
  */
 #include <libcryptsetup.h>
 
 #include <reseal/base/error.h>
+#include <reseal/base/secret.h>
 
 typedef struct Luks {
         struct crypt_device *cd;
@@ -26,3 +28,13 @@ void luks_done(Luks *l);
 int luks_failed(const Luks *l, int r, const char *what, RsError *err);
 /* Only what slot_volume_create makes: another cipher or offset would put the data somewhere else. */
 int luks_check_shape(const Luks *l, RsError *err);
+
+typedef struct LuksHeader {
+        const Secret *key;        /* of the volume */
+        const Secret *sealed;     /* what the TPM gives; key slot 0 */
+        const char *token;        /* JSON, token 0 */
+        const Secret *recovery;   /* passphrase of key slot 1; NULL: none */
+} LuksHeader;
+
+/* The complete header, durable, in a 0600 file `path` that was not there or is replaced at once. */
+int luks_write_header(const char *path, const LuksHeader *header, RsError *err);

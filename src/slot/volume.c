@@ -38,7 +38,14 @@
 #define PIECE_SIZE (128u << 10)
 #define SECTOR_SIZE 512u
 
-static int format(Luks *l, const Secret *key, const Secret *passphrase, const char *token, RsError *err) {
+static int add_key_slot(Luks *l, int number, const Secret *key, const Secret *passphrase, RsError *err) {
+        int r = crypt_keyslot_add_by_volume_key(l->cd, number, (const char *) secret_bytes(key), secret_size(key),
+                                                (const char *) secret_bytes(passphrase), secret_size(passphrase));
+
+        return r < 0 ? luks_failed(l, r, "key slot", err) : 0;
+}
+
+static int format(Luks *l, const LuksHeader *h, const Secret *passphrase, RsError *err) {
         static const struct crypt_pbkdf_type kdf = {
                 .type = CRYPT_KDF_PBKDF2,
                 .hash = "sha512",
@@ -53,15 +60,16 @@ static int format(Luks *l, const Secret *key, const Secret *passphrase, const ch
         if (r == 0)
                 r = crypt_set_data_offset(l->cd, SLOT_DATA_OFFSET / SECTOR_SIZE);
         if (r == 0)
-                r = crypt_format(l->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL, (const char *) secret_bytes(key),
-                                 secret_size(key), &params);
+                r = crypt_format(l->cd, CRYPT_LUKS2, "aes", "xts-plain64", NULL,
+                                 (const char *) secret_bytes(h->key), secret_size(h->key), &params);
         if (r < 0)
                 return luks_failed(l, r, "format", err);
-        r = crypt_keyslot_add_by_volume_key(l->cd, 0, (const char *) secret_bytes(key), secret_size(key),
-                                            (const char *) secret_bytes(passphrase), secret_size(passphrase));
+        r = add_key_slot(l, 0, h->key, passphrase, err);
+        if (r == 0 && h->recovery)
+                r = add_key_slot(l, 1, h->key, h->recovery, err);
         if (r < 0)
-                return luks_failed(l, r, "key slot", err);
-        r = crypt_token_json_set(l->cd, 0, token);
+                return r;
+        r = crypt_token_json_set(l->cd, 0, h->token);
         return r < 0 ? luks_failed(l, r, "token", err) : 0;
 }
 
@@ -98,17 +106,31 @@ static int publish(const char *temp, const char *path, RsError *err) {
         return sync_parent(path, err);
 }
 
-static int make_header(const char *path, const Secret *key, const Secret *secret, const char *token, RsError *err) {
+static int make_header(const char *path, const LuksHeader *h, RsError *err) {
         _cleanup_(secret_freep) Secret *passphrase = NULL;
         _cleanup_(luks_done) Luks v = { 0 };
         int r;
 
-        r = slot_passphrase(secret, &passphrase, err);
+        r = slot_passphrase(h->sealed, &passphrase, err);
         if (r == 0)
                 r = create_file(path, err);
         if (r == 0)
                 r = luks_init(&v, path, err);
-        return r < 0 ? r : format(&v, key, passphrase, token, err);
+        return r < 0 ? r : format(&v, h, passphrase, err);
+}
+
+int luks_write_header(const char *path, const LuksHeader *header, RsError *err) {
+        char temp[PATH_MAX];
+        int r;
+
+        if ((size_t) snprintf(temp, sizeof(temp), "%s.new", path) >= sizeof(temp))
+                return rs_fail_errno(err, ENAMETOOLONG, "%s", path);
+        r = make_header(temp, header, err);
+        if (r == 0)
+                r = publish(temp, path, err);
+        if (r < 0)
+                (void) unlink(temp); /* half a header is of no use to anyone */
+        return r;
 }
 
 int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t floor_max,
@@ -116,7 +138,6 @@ int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t 
         _cleanup_(secret_freep) Secret *key = secret_new_random(SLOT_VOLUME_KEY_SIZE);
         _cleanup_(secret_freep) Secret *secret = secret_new_random(TPM_SEALED_SECRET_SIZE);
         _cleanup_(freep) char *token = NULL;
-        char temp[PATH_MAX];
         TpmSealed sealed;
         int r;
 
@@ -124,20 +145,13 @@ int slot_volume_create(const char *path, uint64_t slot_size, Tpm *tpm, uint64_t 
                 return rs_fail_oom(err);
         if (slot_size <= SLOT_DATA_OFFSET)
                 return rs_fail(err, SIZE, "a slot of %llu bytes has no room for a header", (unsigned long long) slot_size);
-        if ((size_t) snprintf(temp, sizeof(temp), "%s.new", path) >= sizeof(temp))
-                return rs_fail_errno(err, ENAMETOOLONG, "%s", path);
         r = tpm_seal(tpm, secret, floor_max, &sealed, err);
         if (r == 0)
                 r = slot_token_encode(&sealed, bundle_id, &token, err);
+        if (r == 0)
+                r = luks_write_header(path, &(LuksHeader){ .key = key, .sealed = secret, .token = token }, err);
         if (r < 0)
                 return r;
-        r = make_header(temp, key, secret, token, err);
-        if (r == 0)
-                r = publish(temp, path, err);
-        if (r < 0) {
-                (void) unlink(temp); /* half a header is of no use to anyone */
-                return r;
-        }
         *ret_volume_key = TAKE_PTR(key);
         return 0;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * seal - slot key secrets that open only while the FLOOR counter has not passed them.
+ * seal - slot key secrets that open only while the FLOOR counter has not passed them; a data volume's, always.
  *
  * The policy is one PolicyNV: the TPM itself compares FLOOR with N at every unsealing.  It is computed in
  * software when sealing, so sealing needs no policy session; when opening, a session runs the same command
  * and the TPM compares digests. No authValue, no userWithAuth: there is no way around the policy.  noDA: a
  * device that loses power while opening its disk must not lock itself out (systemd issue 30330).
+ *
+ * A data volume outlives every release, so its secret has no policy: it is bound to this TPM (until cleared),
+ * opened with the empty authValue, and any_floor says which of the two it is.  A parser sets that, no caller guesses.
  *
  * The blob's public area is compared with the one this code would have made before it is loaded, so a token
  * that was exchanged for one with a weaker policy is found here.  An attacker who can write the header could
@@ -19,7 +22,7 @@
 #include "nv.h"
 #include "tss-cleanup.h"
 
-static int sealed_template(uint64_t floor_max, TPM2B_PUBLIC *ret, RsError *err) {
+static int sealed_template(const TpmSealed *sealed, TPM2B_PUBLIC *ret, RsError *err) {
         *ret = (TPM2B_PUBLIC){
                 .publicArea = {
                         .type = TPM2_ALG_KEYEDHASH,
@@ -29,7 +32,12 @@ static int sealed_template(uint64_t floor_max, TPM2B_PUBLIC *ret, RsError *err) 
                         .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
                 },
         };
-        return nv_policy_floor(floor_max, ret->publicArea.authPolicy.buffer, err);
+        if (sealed->any_floor) {
+                ret->publicArea.objectAttributes |= TPMA_OBJECT_USERWITHAUTH;
+                ret->publicArea.authPolicy.size = 0;
+                return 0;
+        }
+        return nv_policy_floor(sealed->floor_max, ret->publicArea.authPolicy.buffer, err);
 }
 
 static int create_sealed(Tpm *t, const Secret *secret, const TPM2B_PUBLIC *template, TpmSealed *s,
@@ -62,15 +70,14 @@ static int create_sealed(Tpm *t, const Secret *secret, const TPM2B_PUBLIC *templ
         return blob_encode(wrapped, area, s->blob, sizeof(s->blob), &s->blob_size, err);
 }
 
-int tpm_seal(Tpm *t, const Secret *secret, uint64_t floor_max, TpmSealed *ret, RsError *err) {
-        TpmSealed s = { .nv_index = TPM_NV_FLOOR, .floor_max = floor_max };
+static int seal(Tpm *t, const Secret *secret, TpmSealed s, TpmSealed *ret, RsError *err) {
         TPM2B_PUBLIC template;
         int r;
 
         if (secret_size(secret) != TPM_SEALED_SECRET_SIZE)
                 return rs_fail(err, INVALID, "a slot secret has %u bytes, not %zu", TPM_SEALED_SECRET_SIZE,
                                secret_size(secret));
-        r = sealed_template(floor_max, &template, err);
+        r = sealed_template(&s, &template, err);
         if (r < 0)
                 return r;
         r = tpm_begin(t, err);
@@ -82,12 +89,19 @@ int tpm_seal(Tpm *t, const Secret *secret, uint64_t floor_max, TpmSealed *ret, R
         return tpm_end(t, r);
 }
 
-static int unseal_loaded(Tpm *t, ESYS_TR object, uint64_t floor_max, Secret **ret, RsError *err) {
-        _cleanup_(sensitive_data_freep) TPM2B_SENSITIVE_DATA *data = NULL;
+int tpm_seal(Tpm *t, const Secret *secret, uint64_t floor_max, TpmSealed *ret, RsError *err) {
+        return seal(t, secret, (TpmSealed){ .nv_index = TPM_NV_FLOOR, .floor_max = floor_max }, ret, err);
+}
+
+int tpm_seal_data(Tpm *t, const Secret *secret, TpmSealed *ret, RsError *err) {
+        return seal(t, secret, (TpmSealed){ .any_floor = true }, ret, err);
+}
+
+/* A policy session that the TPM has compared FLOOR in. */
+static int floor_session(Tpm *t, uint64_t floor_max, ESYS_TR *ret, RsError *err) {
         Encoder e = ENCODER_INIT;
         TPM2B_OPERAND operand = { .size = 8 };
         ESYS_TR floor, policy;
-        Secret *secret;
         TSS2_RC rc;
         int r;
 
@@ -106,7 +120,24 @@ static int unseal_loaded(Tpm *t, ESYS_TR object, uint64_t floor_max, Secret **re
                                    ESYS_TR_NONE, &operand, 0, TPM2_EO_UNSIGNED_LE));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "FLOOR against the slot's limit");
-        rc = TPM_TRY(Esys_Unseal(t->esys, object, policy, ESYS_TR_NONE, ESYS_TR_NONE, &data));
+        *ret = policy;
+        return 0;
+}
+
+static int unseal_loaded(Tpm *t, ESYS_TR object, const TpmSealed *sealed, Secret **ret, RsError *err) {
+        _cleanup_(sensitive_data_freep) TPM2B_SENSITIVE_DATA *data = NULL;
+        ESYS_TR session;
+        Secret *secret;
+        TSS2_RC rc;
+        int r;
+
+        if (sealed->any_floor)
+                r = tpm_session(t, TPM2_SE_HMAC, &session, err);
+        else
+                r = floor_session(t, sealed->floor_max, &session, err);
+        if (r < 0)
+                return r;
+        rc = TPM_TRY(Esys_Unseal(t->esys, object, session, ESYS_TR_NONE, ESYS_TR_NONE, &data));
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "unseal");
         if (data->size != TPM_SEALED_SECRET_SIZE)
@@ -123,7 +154,7 @@ static int check_sealed(const Tpm *t, const TpmSealed *sealed, Blob *ret, RsErro
         Blob blob;
         int r;
 
-        if (sealed->nv_index != TPM_NV_FLOOR)
+        if (!sealed->any_floor && sealed->nv_index != TPM_NV_FLOOR)
                 return rs_fail(err, TPM_STATE, "sealed against NV index 0x%x, not FLOOR", sealed->nv_index);
         if (sealed->blob_size > sizeof(sealed->blob))
                 return rs_fail(err, TPM_STATE, "a sealed blob of %u bytes", sealed->blob_size);
@@ -132,11 +163,13 @@ static int check_sealed(const Tpm *t, const TpmSealed *sealed, Blob *ret, RsErro
         r = blob_parse(SPAN(sealed->blob, sealed->blob_size), &blob, err);
         if (r < 0)
                 return r;
-        r = sealed_template(sealed->floor_max, &template, err);
+        r = sealed_template(sealed, &template, err);
         if (r < 0)
                 return r;
         /* unique is the digest of secret and seed, different each time */
         template.publicArea.unique = blob.area.publicArea.unique;
+        if (!blob_same_public(&blob.area, &template) && sealed->any_floor)
+                return rs_fail(err, TPM_STATE, "the sealed object is not that of a data volume");
         if (!blob_same_public(&blob.area, &template))
                 return rs_fail(err, TPM_STATE, "the sealed object has not the policy FLOOR <= %llu",
                                (unsigned long long) sealed->floor_max);
@@ -157,6 +190,6 @@ int tpm_unseal(Tpm *t, const TpmSealed *sealed, Secret **ret, RsError *err) {
                 return r;
         r = blob_load(t, &blob, &object, err);
         if (r >= 0)
-                r = unseal_loaded(t, object, sealed->floor_max, ret, err);
+                r = unseal_loaded(t, object, sealed, ret, err);
         return tpm_end(t, r);
 }

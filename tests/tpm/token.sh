@@ -10,32 +10,13 @@ if [ "${1:-}" != inside ]; then
 fi
 here=$(dirname "$(readlink -f "$0")")
 . "$here/swtpm.sh"
+. "$here/plugin.sh"
 make_slot=$BUILD_ROOT/tests/tpm/make-slot
 d=$(mktemp -d /tmp/reseal-token.XXXXXX)
 trap 'swtpm_down "$d/tpm"; rm -rf "$d"' EXIT
-mount --make-rprivate /
-
-# what the plugin and cryptsetup look at
-tokens=$(dirname "$(ldconfig -p | sed -n 's/.*libcryptsetup\.so\.12 .*x86-64.* => //p;s/.*libcryptsetup\.so\.12 .*=> //p' | head -1)")/cryptsetup
-mkdir "$d/tpm" "$d/etc" "$d/tokens"
-cp "$BUILD_ROOT/src/initramfs/libcryptsetup-token-reseal.so" "$d/tokens/"
-if [ ! -d "$tokens" ]; then # beside the library; removed with the namespace's overlay
-        mkdir "$d/up" "$d/wd"
-        mount -t overlay overlay -o "lowerdir=$(dirname "$tokens"),upperdir=$d/up,workdir=$d/wd" "$(dirname "$tokens")"
-        mkdir "$tokens"
-fi
-mount --bind "$d/tokens" "$tokens"
-[ -d /etc/reseal ] || {
-        mkdir -p "$d/etcup" "$d/etcwd"
-        mount -t tmpfs tmpfs /mnt
-        mkdir /mnt/up /mnt/wd
-        mount -t overlay overlay -o lowerdir=/etc,upperdir=/mnt/up,workdir=/mnt/wd /etc
-        mkdir /etc/reseal
-}
-mount --bind "$d/etc" /etc/reseal
-printf '[daemon]\ncompatible = x\n[tpm]\ntcti = swtpm:path=%s/tpm/s\nshared = no\nlock = %s/lock\n' "$d" "$d" \
-        >/etc/reseal/reseal.conf
-chmod 644 /etc/reseal/reseal.conf
+mkdir "$d/tpm"
+plugin_here "$d"
+plugin_conf "$d" "swtpm:path=$d/tpm/s"
 
 swtpm_up "$d/tpm"
 "$BUILD_ROOT/src/provision/reseal-provision" init --state-dir "$d/state" --writer-state-dir "$d/writer" \

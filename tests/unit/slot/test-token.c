@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/slot/data.h>
 #include <reseal/slot/volume.h>
 
 static TpmSealed sealed = { .blob_size = 240, .nv_index = TPM_NV_FLOOR, .floor_max = 41 };
@@ -113,6 +114,48 @@ static void a_token_with_anything_else_is_refused(void **state) {
         }
 }
 
+static void a_data_token_parses_back_and_is_never_taken_for_a_slots(void **state) {
+        static const char *const changes[][2] = {
+                { "\"format\":\"2\"", "\"format\":\"1\"" },
+                { "\"format\":\"2\"", "\"format\":\"3\"" },
+                { "\"format\"", "\"floor\":\"1\",\"format\"" },
+                { "\"srk\":\"64", "\"srk\":\"" },
+                { "\"blob\":\"00", "\"blob\":\"0" },
+        };
+        TpmSealed data = { .any_floor = true, .blob_size = sealed.blob_size }, s = { 0 };
+        _cleanup_(freep) char *json = NULL, *of_slot = encoded();
+        RsError err = RS_ERROR_INIT;
+        uint8_t id[32];
+
+        (void) state;
+        memcpy(data.blob, sealed.blob, sizeof(data.blob));
+        memcpy(data.srk_name, sealed.srk_name, sizeof(data.srk_name));
+        assert_int_equal(data_token_encode(&data, &json, &err), 0);
+        assert_int_equal(data_token_parse(json, &s, &err), 0);
+        assert_true(s.any_floor);
+        assert_int_equal(s.nv_index, 0);
+        assert_int_equal(s.blob_size, data.blob_size);
+        assert_memory_equal(s.blob, data.blob, s.blob_size);
+        assert_memory_equal(s.srk_name, data.srk_name, sizeof(s.srk_name));
+        assert_true(slot_token_parse(json, &s, id, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_VOLUME);
+        assert_true(data_token_parse(of_slot, &s, &err) < 0);
+        for (unsigned i = 0; i < ELEMENTSOF(changes); i++) {
+                const char *at = strstr(json, changes[i][0]);
+                _cleanup_(freep) char *changed = NULL;
+
+                assert_non_null(at);
+                assert_true(asprintf(&changed, "%.*s%s%s", (int) (at - json), json, changes[i][1],
+                                     at + strlen(changes[i][0])) > 0);
+                assert_true(data_token_parse(changed, &s, &err) < 0);
+        }
+        err = RS_ERROR_INIT;
+        freep(&of_slot);
+        of_slot = NULL;
+        assert_true(data_token_encode(&sealed, &of_slot, &err) < 0); /* has a limit: not of a data volume */
+        assert_int_equal(err.reason, RS_REASON_INTERNAL);
+}
+
 static void a_token_too_long_is_refused(void **state) {
         _cleanup_(freep) char *long_text = malloc(9000);
         RsError err = RS_ERROR_INIT;
@@ -143,6 +186,7 @@ int main(void) {
                 cmocka_unit_test(a_token_parses_back_to_what_was_encoded),
                 cmocka_unit_test(the_largest_blob_and_limit_parse),
                 cmocka_unit_test(a_token_with_anything_else_is_refused),
+                cmocka_unit_test(a_data_token_parses_back_and_is_never_taken_for_a_slots),
                 cmocka_unit_test(a_token_too_long_is_refused),
                 cmocka_unit_test(the_passphrase_is_the_hexadecimal_text_without_an_end),
         };

@@ -76,6 +76,34 @@ static void a_sealed_secret_opens_after_a_power_cut(void **state) {
         assert_true(secret_equal(secret, opened));
 }
 
+static void a_data_secret_opens_whatever_the_floor_and_nothing_is_mixed_up(void **state) {
+        _cleanup_(secret_freep) Secret *secret = secret_new_random(32), *opened = NULL, *none = NULL;
+        _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
+        RsError err = RS_ERROR_INIT;
+        TpmSealed data, slot, mixed;
+
+        (void) state;
+        OK(tpm_seal_data(t, secret, &data, &err));
+        assert_true(data.any_floor);
+        assert_memory_equal(data.srk_name, device.srk_name, TPM_NAME_SIZE);
+        OK(tpm_unseal(t, &data, &opened, &err));
+        assert_true(secret_equal(secret, opened));
+        /* a token rewritten to the other kind does not get past the public area of the blob */
+        OK(tpm_seal(t, secret, floor_now, &slot, &err));
+        mixed = slot;
+        mixed.any_floor = true;
+        assert_true(tpm_unseal(t, &mixed, &none, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TPM_STATE);
+        err = RS_ERROR_INIT;
+        mixed = data;
+        mixed.any_floor = false;
+        mixed.nv_index = TPM_NV_FLOOR;
+        mixed.floor_max = floor_now;
+        assert_true(tpm_unseal(t, &mixed, &none, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TPM_STATE);
+        assert_null(none);
+}
+
 static void many_power_cuts_do_not_lock_it(void **state) {
         _cleanup_(secret_freep) Secret *secret = secret_new_random(32);
         _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
@@ -229,6 +257,7 @@ static void trouble_while_opening_has_a_reason_and_passes(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_sealed_secret_opens_after_a_power_cut),
+                cmocka_unit_test(a_data_secret_opens_whatever_the_floor_and_nothing_is_mixed_up),
                 cmocka_unit_test(many_power_cuts_do_not_lock_it),
                 cmocka_unit_test(once_the_floor_has_passed_it_never_opens_again),
                 cmocka_unit_test(the_largest_limit_works),
