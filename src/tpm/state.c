@@ -269,6 +269,26 @@ static int make_valid(Tpm *t, const StateHandles *h, const Secret *gate_auth, co
 }
 
 /* One attempt; whether the connection is to blame for a failure, the caller asks t->broken. */
+/*
+ * F22: whoever made this record judged against what the TPM held then.  A second writer may have been here since;
+ * under the lock, with what was read just now, nothing that must not fall falls.  (A new trust set may lower the
+ * number of the lists: those of CAs it does not trust any more are gone.)
+ */
+static int check_not_overtaken(const TpmRecord *now, const TpmRecord *next, RsError *err) {
+        if (now->empty)
+                return 0;
+        if (next->empty || next->release < now->release)
+                return rs_fail(err, ROLLBACK, "the TPM has accepted release %llu meanwhile",
+                               (unsigned long long) now->release);
+        if (next->release == now->release && memcmp(next->manifest_digest, now->manifest_digest, RS_DIGEST_SIZE) != 0)
+                return rs_fail(err, CHAIN_FORK, "the TPM has accepted another release %llu meanwhile",
+                               (unsigned long long) now->release);
+        if (next->floor_epoch < now->floor_epoch || next->trust_version < now->trust_version ||
+            next->time_floor < now->time_floor)
+                return rs_fail(err, ROLLBACK, "the record in the TPM has moved on meanwhile");
+        return 0;
+}
+
 static int commit_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err) {
         uint8_t now[NV_RECORD_SIZE], want[NV_RECORD_SIZE];
         StateHandles h = { 0 };
@@ -289,6 +309,9 @@ static int commit_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record,
                 return r;
         if (memcmp(now, want, NV_RECORD_SIZE) == 0)
                 return 0;
+        r = check_not_overtaken(&state.record, record, err);
+        if (r < 0)
+                return r;
         r = make_valid(t, &h, gate_auth, record, state.accept, want, err);
         if (r < 0)
                 return r;

@@ -22,7 +22,11 @@
 #include "matrix.h"
 
 void craft(const World *w, TestRelease *r, uint64_t index) {
-        test_release_begin(r, index, index > w->mode->accepted ? w->mode->epoch + w->mode->rises : w->mode->epoch, ROOTFS);
+        memset(r, 0, sizeof(*r));
+        r->manifest = manifest_new();
+        *r->manifest = *w->good.manifest;
+        r->manifest->release = index;
+        r->manifest->epoch = index > w->mode->accepted ? w->mode->epoch + w->mode->rises : w->mode->epoch;
         r->manifest->created = 4711;
 }
 
@@ -472,7 +476,7 @@ static int table_of_another(World *w, const Attack *a, RsError *err) {
         int k;
 
         (void) a;
-        craft(w, &r, w->next + 1);
+        test_release_begin(&r, w->next + 1, 0, ROOTFS);
         offer_good(w);
         k = give_table(w, 0, encoder_view(&r.images[0].encoded), &unused, err);
         test_release_done(&r);
@@ -533,7 +537,7 @@ static int frame_of_another(World *w, const Attack *a, RsError *err) {
         int k;
 
         (void) a;
-        craft(w, &r, w->next + 1);
+        test_release_begin(&r, w->next + 1, 0, ROOTFS);
         assert_true(test_frame(&r, image, 0, &data, &size));
         k = send(w, expected(w, image, &unused), data, err);
         test_release_done(&r);

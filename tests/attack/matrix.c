@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,32 +22,6 @@
 #include <reseal/base/cleanup.h>
 
 #include "matrix.h"
-
-/*
- * tpm2-tss makes a library context of OpenSSL anew for each digest and each random number: three quarters of the time of
- * this program, thousands of times the same.  Here it always gets one and the same.
- */
-static OSSL_LIB_CTX *one;
-
-OSSL_LIB_CTX *OSSL_LIB_CTX_new(void) {
-        OSSL_LIB_CTX *(*real)(void);
-        Dl_info caller;
-
-        *(void **) &real = dlsym(RTLD_NEXT, "OSSL_LIB_CTX_new");
-        if (dladdr(__builtin_return_address(0), &caller) == 0 || !strstr(caller.dli_fname, "libtss2"))
-                return real(); /* libcryptsetup loads providers into its own */
-        if (!one)
-                one = real();
-        return one;
-}
-
-void OSSL_LIB_CTX_free(OSSL_LIB_CTX *context) {
-        void (*real)(OSSL_LIB_CTX *);
-
-        *(void **) &real = dlsym(RTLD_NEXT, "OSSL_LIB_CTX_free");
-        if (context != one)
-                real(context);
-}
 
 static const Mode modes[] = {
         { .name = "first installation", .column = "1st", .ahead = 1 },

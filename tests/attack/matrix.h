@@ -3,7 +3,7 @@
 /*
  * matrix - a device in one of its modes, and an attack that is tried on it.
  *
- * Spec:     docs/threat-model.md; threats T2 to T16, T34 to T36, T45
+ * Spec:     docs/threat-model.md, "Attacks by name"; threats T2 to T16, T34 to T36, T45
  * Trust:    none
  * Owns:     a World owns device, engine, releases and the branch that the attack under way has made
  * Units:    none
@@ -66,7 +66,10 @@ extern const Attack held_back[], offers[], evidence[], transfers[];
 extern const size_t n_held_back, n_offers, n_evidence, n_transfers;
 
 /* attack-offer.c */
-/* A release at this place of the line, its images anew; then signed in a branch that has `shared` releases with the line. */
+/*
+ * A release at this place of the line, with the good one's images and another manifest; then signed in a branch that has
+ * `shared` releases with the line.
+ */
 void craft(const World *w, TestRelease *r, uint64_t index);
 void craft_sign(World *w, TestRelease *r, uint64_t shared, const char *signer);
 

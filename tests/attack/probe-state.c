@@ -38,7 +38,7 @@ static int take_link(Tpm *t, int dir_fd, const char *path, bool forge, RsError *
         if (r < 0)
                 return r;
         tpm_record_set_chain(&state.record, &link.record);
-        r = tpm_state_commit(t, gate, &state.record, err);
+        r = forge ? tpm_state_recover(t, gate, &state.record, err) : tpm_state_commit(t, gate, &state.record, err);
         if (r < 0 || forge)
                 return r;
         r = tpm_state_read(t, &state, err);

@@ -98,6 +98,7 @@ static void assert_reason(int r, const RsError *err, const Answer *a) {
                 fail_msg("%s gives %s: %s", a->rc, rs_reason_name(err->reason), err->text);
 }
 
+/* F14, F15: in failure mode, locked, full. */
 static void an_offer_that_the_tpm_cannot_judge_has_its_reason(void **state) {
         TestRelease r;
 
@@ -151,7 +152,7 @@ static void a_commit_that_the_tpm_refuses_has_its_reason_and_works_later(void **
         }
 }
 
-/* NV_RATE, RETRY, YIELDED, TESTING: the caller never hears of them when they pass. */
+/* F14: NV_RATE, RETRY, YIELDED, TESTING: the caller never hears of them when they pass. */
 static void a_busy_or_rate_limited_tpm_is_waited_for(void **state) {
         static const AtW7 busy[] = { { "NV_Write:1-2", "0x920" },
                                      { "NV_Increment:1-2", "0x920" },

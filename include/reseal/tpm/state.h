@@ -73,8 +73,8 @@ int tpm_state_read(Tpm *t, TpmState *ret, RsError *err);
 /* The same, and TPM_RESTORED when anything is below `seen` (NULL: nothing to compare with). */
 int tpm_state_read_seen(Tpm *t, const TpmSeen *seen, TpmState *ret, RsError *err);
 /*
- * Idempotent: committing the record that is already valid writes nothing.  Level 2: after
- * tpm_chain_apply(), whose record it repeats.
+ * Idempotent: committing the record that is already valid writes nothing.  ROLLBACK, CHAIN_FORK: the TPM has gone on
+ * since this record was made.  Level 2: after tpm_chain_apply(), whose record it repeats.
  */
 int tpm_state_commit(Tpm *t, const Secret *gate_auth, const TpmRecord *record, RsError *err);
 /* Raises FLOOR by one only while it is below `below`; idempotent. */
