@@ -278,7 +278,7 @@ static void f17_a_chain_ahead_of_every_bundle_waits_for_a_newer_one(void **state
 
 /*
  * F18: somebody with the gate secret raised FLOOR above both slots.  Neither opens; what a rescue slot or the recovery
- * passphrase starts (tests/tpm/epoch.sh) finds a writer that installs.  FLOOR is not lowered by anything, not even by
+ * passphrase starts (tests/attack/epoch.sh) finds a writer that installs.  FLOOR is not lowered by anything, not even by
  * the installation that makes the device boot by itself again.
  */
 static void f18_a_floor_above_both_slots_is_never_lowered(void **state) {
