@@ -32,6 +32,10 @@ static const struct {
         { RS_REASON_CERTIFICATE, "What is in the slot was not signed by the maker of this device's firmware. Install it again." },
         { RS_REASON_ROOT, "The slot's data was changed, or the storage is failing. Install it again; if it comes back, replace "
                           "the storage." },
+        { RS_REASON_LINE, "What is in the slot was made for another product or board. Is this disk of this board, and its "
+                          "writer.conf right?" },
+        { RS_REASON_COMPATIBLE, "What is in the slot was made for another product or board. Is this disk of this board, and "
+                                "its writer.conf right?" },
         { RS_REASON_SLOT_CONTENT, "The slot is empty, damaged or was not completely installed. Install it again." },
         { RS_REASON_VOLUME, "The slot is empty, damaged or was not completely installed. Install it again." },
         { RS_REASON_TARGET, "The partition of the slot map was not found. Is the storage connected, and only one medium with "

@@ -5,8 +5,8 @@
  * Signature first: path to the firmware root that the initramfs carries, purpose "image signing", algorithms.  Expiry
  * is not judged: a release must start for as long as the device lives, and at this moment nobody knows the time.  What
  * may be installed was judged by the writer's gate; here it is only asked whether what is in the slot is what was
- * signed, complete, in its place, and of this slot's class.  Going back is stopped by the TPM, whose policy has
- * opened the slot already.
+ * signed, complete, in its place, for this line and board, and of this slot's class.  Going back is stopped by the TPM,
+ * whose policy has opened the slot already; why the signer chain is not walked again: docs/decisions/009.
  */
 #include <string.h>
 
@@ -46,6 +46,16 @@ static int check_names(const SlotTrailer *t, const uint8_t token_bundle_id[32], 
         return 0;
 }
 
+/* A release of another product of the same maker is signed as well. */
+static int check_device(const Manifest *m, const ProofWanted *wanted, RsError *err) {
+        if (strcmp(m->line, wanted->line) != 0)
+                return rs_fail(err, LINE, "a release for line %s, this device is of line %s", m->line, wanted->line);
+        for (uint32_t i = 0; i < m->n_compatible; i++)
+                if (strcmp(m->compatible[i], wanted->compatible) == 0)
+                        return 0;
+        return rs_fail(err, COMPATIBLE, "the release does not name %s", wanted->compatible);
+}
+
 static int find_image(const SlotTrailer *t, const char *class_name, Proof *p, RsError *err) {
         if (t->image_number >= p->manifest->n_images)
                 return rs_fail(err, SLOT_CONTENT, "image %u of %u", t->image_number, p->manifest->n_images);
@@ -68,7 +78,7 @@ static int check_place(const SlotTrailer *t, uint64_t slot_size, Proof *p, RsErr
         return 0;
 }
 
-int proof_make(const SlotTrailer *trailer, uint64_t slot_size, const char *class_name,
+int proof_make(const SlotTrailer *trailer, uint64_t slot_size, const ProofWanted *wanted,
                const uint8_t token_bundle_id[32], const TrustAnchors *firmware_root, Proof *ret, RsError *err) {
         _cleanup_(proof_done) Proof p = { 0 };
         int r;
@@ -77,7 +87,9 @@ int proof_make(const SlotTrailer *trailer, uint64_t slot_size, const char *class
         if (r == 0)
                 r = check_names(trailer, token_bundle_id, &p, err);
         if (r == 0)
-                r = find_image(trailer, class_name, &p, err);
+                r = check_device(p.manifest, wanted, err);
+        if (r == 0)
+                r = find_image(trailer, wanted->class_name, &p, err);
         if (r == 0)
                 r = check_place(trailer, slot_size, &p, err);
         if (r < 0)

@@ -7,7 +7,7 @@
  * Trust:    the trailer is hostile; a Proof was signed by the firmware domain and speaks for the image that is there
  * Owns:     a Proof owns its manifest; image points into it
  * Units:    bytes
- * Errors:   those of pki/cms.h, MANIFEST, SLOT_CLASS, SLOT_CONTENT, SIZE
+ * Errors:   those of pki/cms.h, MANIFEST, LINE, COMPATIBLE, SLOT_CLASS, SLOT_CONTENT, SIZE
  * Context:  no I/O
  * Programs: initramfs
  */
@@ -15,6 +15,11 @@
 #include <reseal/pki/path.h>
 #include <reseal/slot/layout.h>
 #include <reseal/slot/trailer.h>
+
+/* What this slot of this device takes. */
+typedef struct ProofWanted {
+        const char *line, *compatible, *class_name;
+} ProofWanted;
 
 typedef struct Proof {
         Manifest *manifest;
@@ -24,6 +29,6 @@ typedef struct Proof {
 } Proof;
 
 /* slot_size: of the whole partition; token_bundle_id: what the token of the LUKS2 header says. */
-int proof_make(const SlotTrailer *trailer, uint64_t slot_size, const char *class_name,
+int proof_make(const SlotTrailer *trailer, uint64_t slot_size, const ProofWanted *wanted,
                const uint8_t token_bundle_id[32], const TrustAnchors *firmware_root, Proof *ret, RsError *err);
 void proof_done(Proof *p);

@@ -26,6 +26,11 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
 
                 return r < 0 ? r : 1;
         }
+        if (strcmp(section, "device") == 0 && (strcmp(key, "line") == 0 || strcmp(key, "compatible") == 0)) {
+                int r = config_string(value, key[0] == 'l' ? &c->line : &c->compatible, err);
+
+                return r < 0 ? r : 1;
+        }
         return 1; /* the writer judges the rest */
 }
 
@@ -40,6 +45,8 @@ int unlock_config_load(const char *path, UnlockConfig *ret, RsError *err) {
                 return r;
         if (!c.firmware_root)
                 return rs_fail(err, CONFIG, "%s: [trust] firmware-root is missing", path);
+        if (!c.line || !c.compatible)
+                return rs_fail(err, CONFIG, "%s: [device] line or compatible is missing", path);
         if (!c.tpm.tcti) {
                 c.tpm.shared = true;
                 r = config_string("device:/dev/tpmrm0", &c.tpm.tcti, err);
@@ -54,6 +61,8 @@ int unlock_config_load(const char *path, UnlockConfig *ret, RsError *err) {
 void unlock_config_done(UnlockConfig *c) {
         c->map = slot_map_free(c->map);
         free(c->firmware_root);
+        free(c->line);
+        free(c->compatible);
         tpm_config_done(&c->tpm);
         memset(c, 0, sizeof(*c));
 }

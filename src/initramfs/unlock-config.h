@@ -20,10 +20,11 @@
 typedef struct UnlockConfig {
         SlotMap *map;
         char *firmware_root;
+        char *line, *compatible;        /* [device], never NULL */
         TpmConfig tpm;
 } UnlockConfig;
 
-/* The writer's own configuration, [tpm], [trust] and the slot map of it. */
+/* The writer's own configuration, [device], [tpm], [trust] and the slot map of it. */
 int unlock_config_load(const char *path, UnlockConfig *ret, RsError *err);
 void unlock_config_done(UnlockConfig *c);
 /* The slot of that class and boot name; INVALID if there is none, CONFIG if it is not a luks2 slot. */

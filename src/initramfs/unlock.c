@@ -140,6 +140,11 @@ static int open_crypt(Unlock *u, RsError *err) {
 }
 
 static int open_verity(Unlock *u, RsError *err) {
+        const ProofWanted wanted = {
+                .line = u->config.line,
+                .compatible = u->config.compatible,
+                .class_name = u->options->class_name,
+        };
         _cleanup_(slot_trailer_done) SlotTrailer trailer = { 0 };
         _cleanup_(closep) int fd = -EBADF;
         char volume[sizeof(SLOT_MAPPER_DIR) + sizeof(u->crypt_name) + 1];
@@ -152,8 +157,7 @@ static int open_verity(Unlock *u, RsError *err) {
                 return rs_fail_errno(err, errno, "%s", volume);
         r = slot_trailer_read(fd, size, &trailer, err);
         if (r == 0)
-                r = proof_make(&trailer, u->slot_size, u->options->class_name, u->token_bundle_id, u->anchors,
-                               &u->proof, err);
+                r = proof_make(&trailer, u->slot_size, &wanted, u->token_bundle_id, u->anchors, &u->proof, err);
         if (r == 0)
                 r = slot_open_verity(volume, &u->proof.layout, u->proof.image, u->options->name, err);
         if (r < 0)

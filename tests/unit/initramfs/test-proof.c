@@ -23,6 +23,7 @@
 #define SLOT_SIZE (16u << 20)
 #define IMAGE_SIZE (2u << 20)
 
+static const ProofWanted wanted = { .line = "gateway", .compatible = "board", .class_name = "rootfs" };
 static TrustAnchors *root;
 static Encoder good_cms;
 static uint8_t good_id[32];
@@ -77,7 +78,7 @@ static RsReason judge(const SlotTrailer *t, const uint8_t token_id[32]) {
         RsError err = RS_ERROR_INIT;
         Proof p = { 0 };
 
-        if (proof_make(t, SLOT_SIZE, "rootfs", token_id, root, &p, &err) < 0) {
+        if (proof_make(t, SLOT_SIZE, &wanted, token_id, root, &p, &err) < 0) {
                 assert_null(p.manifest);
                 return err.reason;
         }
@@ -91,7 +92,7 @@ static void signed_manifest_gives_root_and_place(void **state) {
         Proof p;
 
         (void) state;
-        assert_int_equal(proof_make(&t, SLOT_SIZE, "rootfs", good_id, root, &p, &err), 0);
+        assert_int_equal(proof_make(&t, SLOT_SIZE, &wanted, good_id, root, &p, &err), 0);
         assert_int_equal(p.image->root[31], 0x5a);
         assert_int_equal(p.layout.tree, IMAGE_SIZE + RS_BLOCK_SIZE);
         assert_memory_equal(p.bundle_id, good_id, 32);
@@ -133,6 +134,23 @@ static void header_trailer_and_manifest_must_name_one_release(void **state) {
         assert_int_equal(judge(&t, good_id), RS_REASON_SLOT_CONTENT);
 }
 
+static void release_of_another_line_or_board_is_refused(void **state) {
+        static const ProofWanted other[] = { { .line = "gateways", .compatible = "board", .class_name = "rootfs" },
+                                             { .line = "gateway", .compatible = "boar", .class_name = "rootfs" } };
+        static const RsReason reasons[] = { RS_REASON_LINE, RS_REASON_COMPATIBLE };
+        SlotTrailer t = trailer_of(&good_cms, good_id);
+
+        (void) state;
+        for (unsigned i = 0; i < ELEMENTSOF(other); i++) {
+                RsError err = RS_ERROR_INIT;
+                Proof p = { 0 };
+
+                assert_true(proof_make(&t, SLOT_SIZE, &other[i], good_id, root, &p, &err) < 0);
+                assert_int_equal(err.reason, reasons[i]);
+                assert_null(p.manifest);
+        }
+}
+
 static void image_must_be_of_the_manifest_and_of_the_class(void **state) {
         SlotTrailer t = trailer_of(&good_cms, good_id);
         Encoder cms = ENCODER_INIT;
@@ -160,7 +178,7 @@ static void trailer_must_stand_where_the_signed_size_puts_it(void **state) {
         t.image_size -= RS_BLOCK_SIZE;
         assert_int_equal(judge(&t, good_id), RS_REASON_SLOT_CONTENT);
         t = trailer_of(&good_cms, good_id);
-        assert_true(proof_make(&t, SLOT_DATA_OFFSET + IMAGE_SIZE, "rootfs", good_id, root, &p, &err) < 0);
+        assert_true(proof_make(&t, SLOT_DATA_OFFSET + IMAGE_SIZE, &wanted, good_id, root, &p, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_SIZE);
 }
 
@@ -170,6 +188,7 @@ int main(void) {
                 cmocka_unit_test(manifest_of_someone_else_is_refused),
                 cmocka_unit_test(manifest_with_a_flipped_bit_is_refused),
                 cmocka_unit_test(header_trailer_and_manifest_must_name_one_release),
+                cmocka_unit_test(release_of_another_line_or_board_is_refused),
                 cmocka_unit_test(image_must_be_of_the_manifest_and_of_the_class),
                 cmocka_unit_test(trailer_must_stand_where_the_signed_size_puts_it),
         };

@@ -119,6 +119,8 @@ static void configuration_without_anchors_is_refused(void **state) {
         (void) state;
         assert_int_equal(load(HEAD SLOT_A, &c), RS_REASON_CONFIG);
         assert_int_equal(load(HEAD TRUST SLOT_A "nonsense=1\n", &c), RS_REASON_CONFIG);
+        assert_int_equal(load("[device]\nline=gateway\n" TRUST SLOT_A, &c), RS_REASON_CONFIG);
+        assert_int_equal(load("[device]\ncompatible=board\n" TRUST SLOT_A, &c), RS_REASON_CONFIG);
 }
 
 static int find(const char *path, char **ret, RsReason *ret_reason) {
