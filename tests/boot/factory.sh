@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/factory.sh [--tries N] [--more] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
+# tests/boot/factory.sh [--tries N] [--more] [--hooks] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
 #
 #   WORK/disk.img       GPT: ESP (GRUB, kernel and initramfs of both slots), reseal-boot, slots A and B, reseal-data
 #   WORK/dev/tpm        the TPM's state, provisioned
 #   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
 #
-# --tries: attempts of a new slot, 3; --more: also a release 3 that has no init, and a release 4 of security epoch 1.
+# --tries: attempts of a new slot, 3; --more: also a release 3 that has no init, and a release 4 of security epoch 1;
+# --hooks: slot A starts with an initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
 #
 # Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
 # other, only that the device does not run yet.  Needs root.
@@ -15,11 +16,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
-tries=3 more=
+tries=3 more= hooks=
 while [[ ${1:-} = --* ]]; do
         case $1 in
         --tries) tries=$2 && shift ;;
         --more) more=yes ;;
+        --hooks) hooks=yes ;;
         *) exit 2 ;;
         esac
         shift
@@ -86,8 +88,10 @@ esp() {
         truncate -s "${esp_mib}M" "$image"
         mkfs.vfat -F 32 -s 1 -n ESP "$image" >/dev/null
         mmd -i "$image" ::/EFI ::/EFI/BOOT ::/grub ::/A ::/B
-        mcopy -i "$image" "$work/vmlinuz" "$work/initrd" ::/A/
-        mcopy -i "$image" "$work/vmlinuz" "$work/initrd" ::/B/
+        mcopy -i "$image" "$work/vmlinuz" ::/A/
+        mcopy -i "$image" "$work/vmlinuz" ::/B/
+        mcopy -i "$image" "$work/initrd${hooks:+-initramfs-tools}" ::/A/initrd
+        mcopy -i "$image" "$work/initrd${hooks:+-dracut}" ::/B/initrd
         printf 'configfile ($root)/grub/grub.cfg\n' >"$work/early.cfg"
         grub-mkimage -O x86_64-efi -p /grub -c "$work/early.cfg" -o "$work/BOOTX64.EFI" \
                 part_gpt fat ext2 normal configfile linux loadenv test echo sleep reboot minicmd
@@ -112,6 +116,14 @@ boot_partition() {
         mke2fs -q -t ext2 -b 1024 -L reseal-boot -d "$tree" "$work/boot.img" "${boot_mib}M"
 }
 
+# LUKS2 under a key that this TPM seals; made while the TPM runs, filled later, without a device-mapper.
+data_volume() {
+        truncate -s "${data_mib}M" "$work/data.img"
+        "$build/src/provision/reseal-provision" data --config "$work/dev.conf" --device "$work/data.img" --recovery-key "$work/data.recovery"
+        cryptsetup luksDump --batch-mode --disable-locks --disable-external-tokens --dump-volume-key --key-file "$work/data.recovery" \
+                --volume-key-file "$work/data.key" "$work/data.img" >/dev/null
+}
+
 data_partition() {
         local var=$work/var d=$work/dev
         cp -a "$work/root/var" "$var"
@@ -121,7 +133,9 @@ data_partition() {
         chown -R "$(_id passwd reseal):$(_id group reseal)" "$var/lib/reseal"
         chown -R "$(_id passwd reseal-writer):$(_id group reseal-writer)" "$var/lib/reseal-writer"
         chmod 750 "$var/lib/reseal" && chmod 700 "$var/lib/reseal-writer"
-        mke2fs -q -t ext4 -L reseal-data -d "$var" "$work/data.img" "${data_mib}M"
+        mke2fs -q -t ext4 -b 4096 -L reseal-data -d "$var" "$work/data.fs" "$((data_mib - 4))M"
+        "$build/tests/boot/encrypt" "$work/data.key" "$work/data.fs" "$work/data.img"
+        rm "$work/data.key" "$work/data.fs"
 }
 
 disk() {
@@ -152,8 +166,10 @@ mkdir -p "$work"
 "$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
 etc
 "$here/image.sh" "$cache" "$build" "$work" ${more:+3=usr/sbin/init 4}
+[ -z "$hooks" ] || "$here/hooks.sh" "$cache" "$work"
 slot_mib=$((($(stat -c %s "$work/rootfs-1") + $(stat -c %s "$work/rootfs-2")) / 2 / 1048576 + 16))
 device_up
+data_volume
 slot_a
 esp
 boot_partition

@@ -72,7 +72,7 @@ slim() {
         printf '[Service]\nExecStart=\nExecStart=udevadm trigger --action=add%s\n' "$(printf ' --subsystem-match=%s' \
                 block net tpm tpmrm virtio virtio-ports tty misc mem)" \
                 >"$root/etc/systemd/system/systemd-udev-trigger.service.d/slim.conf"
-        find "$root/usr/lib/systemd/system-generators" -type f ! -name '*fstab*' -delete
+        find "$root/usr/lib/systemd/system-generators" -type f ! -name '*fstab*' ! -name '*-cryptsetup-*' -delete
 }
 
 configure() {
@@ -84,10 +84,11 @@ configure() {
         printf '127.0.0.1 localhost\n10.0.2.2 source.example\n' >"$root/etc/hosts"
         mkdir -p "$root/boot/reseal" "$root/usr/lib/boot-test"
         cat >"$root/etc/fstab" <<'F'
-PARTLABEL=reseal-data /var ext4 x-systemd.device-timeout=600s 0 0
+/dev/mapper/data /var ext4 x-systemd.device-timeout=600s 0 0
 PARTLABEL=reseal-boot /boot/reseal ext4 x-systemd.device-timeout=600s 0 0
 tmpfs /tmp tmpfs mode=1777 0 0
 F
+        echo 'data PARTLABEL=reseal-data - luks,headless=1,x-systemd.device-timeout=600s' >"$root/etc/crypttab"
         install "$here/guest/agent" "$root/usr/lib/boot-test/agent"
         cp -a "$here"/guest/*.service "$root/etc/systemd/system/"
         cp "$here/guest/70-boot-test.rules" "$root/etc/udev/rules.d/"
