@@ -19,7 +19,7 @@ trap 'swtpm_down "$d/tpm"; rm -rf "$d"' EXIT
 mkdir "$d/line"
 "$tools/make-line" "$d/line"
 export TSS2_LOG=all+NONE TPM2TOOLS_TCTI="swtpm:path=$d/tpm/s"
-accept=0x01800201 r0=0x01800202 r1=0x01800203 gate=0x01800204 chain=0x01400200
+floor=0x01800200 accept=0x01800201 r0=0x01800202 r1=0x01800203 gate=0x01800204 chain=0x01400200
 
 clean() {
         tpm2_flushcontext -t >/dev/null 2>&1 || true
@@ -61,6 +61,7 @@ make_new() {
         grep -q "\"L$1\"" "$d/old/receipt" || fail "level in the receipt"
         advance 2
         cp -a "$d/writer" "$d/old/writer"
+        cp -a "$d/state" "$d/old/state"
         cp "$d/tpm/tpm2-00.permall" "$d/old/permall"
         tpm2_nvread $r0 -C $r0 >"$d/old/r0" 2>/dev/null
         tpm2_nvread $r1 -C $r1 >"$d/old/r1" 2>/dev/null
@@ -90,6 +91,25 @@ old_record() { # the record of release 2 over the valid one, the counter stays
         [ "$to" = $r0 ] && from=$d/old/r1
         gate_session && tpm2_nvwrite "$to" -C "$to" -i "$from" -P "session:$d/s"
 }
+noise() { # no record at all in the valid buffer
+        local to
+        to=$(now_in)
+        clean
+        head -c 256 "$0" >"$d/noise"
+        gate_session && tpm2_nvwrite "$to" -C "$to" -i "$d/noise" -P "session:$d/s"
+}
+lock_all() {
+        local i
+        for i in $floor $accept $r0 $r1 $gate $chain; do
+                tpm2_nvwritelock "$i" -C "$i" && return
+                tpm2_nvwritelock "$i" -C o && return
+                tpm2_nvreadlock "$i" -C "$i" && return
+                clean
+        done
+        tpm2_nvwritelock -C o --global && return
+        gate_session && tpm2_nvwritelock $r0 -C $r0 -P "session:$d/s"
+}
+raise_floor() { gate_session && tpm2_nvincrement $floor -C $floor -P "session:$d/s"; }
 count_on() { gate_session && tpm2_nvincrement $accept -C $accept -P "session:$d/s"; }
 forge() { # an older record with the next counter, then the counter: what a program with the gate secret commits
         [ $rights = root ] || { count_on; return; }
@@ -106,6 +126,12 @@ old_files() {
         rm -rf "$d/writer"
         cp -a "$d/old/writer" "$d/writer"
 }
+old_disk() { # all that Reseal has on it; slots do not open by being old (tests/attack/epoch.sh, tests/integration/e2e-tpm.sh)
+        [ $rights = root ] || return 1
+        old_files
+        rm -rf "$d/state"
+        cp -a "$d/old/state" "$d/state"
+}
 old_tpm() { # the TPM's own storage, where that is a file (firmware TPM, emulator): not a discrete chip
         [ $rights = root ] || return 1
         swtpm_down "$d/tpm"
@@ -117,16 +143,17 @@ old_tpm_and_files() { old_files && old_tpm; }
 outcome() { # outcome ATTEMPT: runs it on a fresh device
         local says
         make $level
-        if [ "$1" = old_link ]; then (old_link) >"$d/out" 2>&1 && done=yes || done=no; else
-                ("$1") >"$d/out" 2>&1 && done=yes || done=no
-        fi
+        ("$1") >"$d/out" 2>&1 && done=yes || done=no
         clean
         says=$(probe 2>/dev/null) || true
         case "$says" in
-        "L$level release 3") [ $done = yes ] && [ "$1" != old_files ] && result=unnoticed || result=refused ;;
+        "L$level release 3") [ $done = yes ] && [ "$1" != old_files ] && [ "$1" != old_disk ] && result=unnoticed || result=refused ;;
         "L$level release "*) result=unnoticed ;;
         Tpm*) result="detected ${says%%:*}" ;;
         *) result="? $says" ;;
+        esac
+        case "$result" in refused | unnoticed) # and it goes on
+                probe "$d/line/4.rsl" >>"$d/out" 2>&1 || [ "${says##* }" != 3 ] || result="$result, and no release 4" ;;
         esac
 }
 n_wrong=0
@@ -149,8 +176,13 @@ expect redefine refused refused refused
 expect clear_all refused refused refused
 expect old_record refused "detected TpmRewound" "detected TpmRewound"
 expect count_on refused "detected TpmRewound" "detected TpmRewound"
+expect noise refused "detected TpmState" "detected TpmState"
+expect lock_all refused refused refused
+expect raise_floor refused unnoticed unnoticed
 expect move_chain - - refused
+expect old_link - - refused
 expect old_files refused refused refused
+expect old_disk - refused refused
 expect old_tpm refused "detected TpmRestored" "detected TpmRestored"
 expect old_tpm_and_files refused unnoticed unnoticed
 expect forge refused "detected TpmRestored" refused
