@@ -29,6 +29,7 @@
 #define RECORD_MAGIC "RSINSTL1"
 #define BITMAP_MAGIC "RSBITMAP"
 #define SLOT_MAGIC "RSSLOTI1"
+#define REPORT_MAGIC "RSREPRT1"
 #define MAGIC_SIZE 8u
 #define BITMAP_HEAD (MAGIC_SIZE + INSTALL_NONCE_SIZE)
 #define WINDOW_PROVEN 0x5a
@@ -289,6 +290,55 @@ int install_slot_remove(int dir_fd, const char *boot_name, RsError *err) {
         int r;
 
         slot_file(boot_name, name);
+        r = file_remove(dir_fd, name, err);
+        return r < 0 ? r : 0;
+}
+
+/* -- reports of trials ------------------------------------------------------------------------------------------ */
+
+static void report_file(const char *boot_name, char ret[INSTALL_NAME_SIZE + 16]) {
+        (void) snprintf(ret, INSTALL_NAME_SIZE + 16, INSTALL_FILE_REPORT, boot_name);
+}
+
+int install_report_save(int dir_fd, const InstallReport *report, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        char name[INSTALL_NAME_SIZE + 16];
+
+        encoder_bytes(&e, REPORT_MAGIC, MAGIC_SIZE);
+        put_text(&e, report->boot_name, INSTALL_NAME_SIZE);
+        encoder_bytes(&e, report->bundle_id, sizeof(report->bundle_id));
+        put_text(&e, report->text, INSTALL_REPORT_SIZE);
+        report_file(report->boot_name, name);
+        return save(dir_fd, name, &e, err);
+}
+
+int install_report_load(int dir_fd, const char *boot_name, const uint8_t bundle_id[RS_DIGEST_SIZE], InstallReport *ret,
+                        RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        char name[INSTALL_NAME_SIZE + 16];
+        InstallReport report = { 0 };
+        Reader r;
+        int k;
+
+        report_file(boot_name, name);
+        k = load(dir_fd, name, REPORT_MAGIC, &data, &r, err);
+        if (k <= 0)
+                return k;
+        take_text(&r, report.boot_name, INSTALL_NAME_SIZE);
+        reader_copy(&r, report.bundle_id, sizeof(report.bundle_id));
+        take_text(&r, report.text, INSTALL_REPORT_SIZE);
+        if (reader_finish(&r) < 0 || strcmp(report.boot_name, boot_name) != 0 ||
+            memcmp(report.bundle_id, bundle_id, RS_DIGEST_SIZE) != 0)
+                return 0;
+        *ret = report;
+        return 1;
+}
+
+int install_report_remove(int dir_fd, const char *boot_name, RsError *err) {
+        char name[INSTALL_NAME_SIZE + 16];
+        int r;
+
+        report_file(boot_name, name);
         r = file_remove(dir_fd, name, err);
         return r < 0 ? r : 0;
 }

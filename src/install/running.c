@@ -21,6 +21,8 @@
 
 #include "engine.h"
 
+_Static_assert(INSTALL_REPORT_SIZE == WRITER_REPORT_SIZE, "a report fits into its answer");
+
 #define BOOTED_MAX 1024u
 
 /* -- /run/reseal/booted ----------------------------------------------------------------------------------------- */
@@ -90,6 +92,13 @@ int read_booted(Installer *i, InstallBooted *ret, RsError *err) {
         return install_booted_parse(SPAN(text, size), ret, err);
 }
 
+static bool other_is_good(const BootState *state, const char *name) {
+        for (uint32_t k = 0; k < state->n_slots; k++)
+                if (strcmp(state->slots[k].name, name) != 0 && state->slots[k].bootable && state->slots[k].good)
+                        return true;
+        return false;
+}
+
 static const BootSlotState *find_slot(const BootState *state, const char *name) {
         for (uint32_t k = 0; k < state->n_slots; k++)
                 if (strcmp(state->slots[k].name, name) == 0)
@@ -148,6 +157,54 @@ int install_converge(Installer *i, RsError *err) {
         return r > 0 ? run_step(i, INSTALL_W11_FLOOR, err) : r;
 }
 
+/* -- trials ----------------------------------------------------------------------------------------------------- */
+
+/* A whole release that the loader starts no more and that was never good: its trial has failed. */
+static int show_trial(Installer *i, WriterSlotInfo *info, RsError *err) {
+        InstallReport report;
+        int r;
+
+        if (info->good || info->bootable || info->running || info->busy)
+                return 0;
+        info->failed = true;
+        r = install_report_load(i->device.state_fd, info->boot_name, info->bundle_id, &report, err);
+        if (r > 0)
+                (void) snprintf(info->report, sizeof(info->report), "%s", report.text);
+        return r < 0 ? r : 0;
+}
+
+/* Rejected before the loader has counted it down.  The report goes first: a cut then costs an attempt. */
+int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_SIZE + 1], RsError *err) {
+        InstallReport kept = { 0 };
+        const BootSlotState *running;
+        InstallSlot info;
+        BootState state;
+        int r;
+
+        if (i->release)
+                return rs_fail(err, BUSY, "an installation is running");
+        r = read_booted(i, &i->booted, err);
+        if (r == 0)
+                r = running_state(i, &i->booted, &state, &running, err);
+        if (r < 0)
+                return r;
+        if (running->good)
+                return rs_fail(err, STATE, "slot %s is good: it is not on trial", running->name);
+        r = install_slot_load(i->device.state_fd, running->name, &info, err);
+        if (r > 0) { /* a slot from the factory has no record of its release, and nobody asks for a report */
+                (void) snprintf(kept.boot_name, sizeof(kept.boot_name), "%s", running->name);
+                (void) snprintf(kept.text, sizeof(kept.text), "%s", report);
+                memcpy(kept.bundle_id, info.bundle_id, sizeof(kept.bundle_id));
+                r = install_report_save(i->device.state_fd, &kept, err);
+        }
+        if (r == 0 && other_is_good(&state, running->name))
+                r = boot_set_unbootable(i->device.boot, running->name, err);
+        if (r < 0)
+                return r;
+        (void) snprintf(ret_name, WRITER_NAME_SIZE + 1, "%s", running->name);
+        return 0;
+}
+
 /* -- SLOTS and STATE -------------------------------------------------------------------------------------------- */
 
 int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret_n, RsError *err) {
@@ -190,6 +247,9 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
                         info.epoch = known.epoch;
                         memcpy(info.version, known.version, sizeof(info.version));
                         memcpy(info.bundle_id, known.bundle_id, sizeof(info.bundle_id));
+                        r = show_trial(i, &info, err);
+                        if (r < 0)
+                                return r;
                 }
                 ret[k] = info;
         }
@@ -270,13 +330,6 @@ static int mark_good(Installer *i, const BootSlotState *slot, RsError *err) {
         if (r < 0)
                 return r;
         return install_converge(i, err);
-}
-
-static bool other_is_good(const BootState *state, const char *name) {
-        for (uint32_t k = 0; k < state->n_slots; k++)
-                if (strcmp(state->slots[k].name, name) != 0 && state->slots[k].bootable && state->slots[k].good)
-                        return true;
-        return false;
 }
 
 static int mark_bad(Installer *i, const BootState *state, const BootSlotState *slot, RsError *err) {

@@ -95,7 +95,8 @@ static int step_w2_unbootable(Installer *i, RsError *err) {
         r = boot_set_unbootable(i->device.boot, i->record.target, err);
         if (r < 0)
                 return r;
-        return install_slot_remove(i->device.state_fd, i->record.target, err);
+        r = install_slot_remove(i->device.state_fd, i->record.target, err);
+        return r < 0 ? r : install_report_remove(i->device.state_fd, i->record.target, err);
 }
 
 static int erase_part(Installer *i, uint32_t part, RsError *err) {
@@ -223,7 +224,10 @@ static int step_w8_try(Installer *i, RsError *err) {
 }
 
 static int step_w10_good(Installer *i, RsError *err) {
-        return boot_set_good(i->device.boot, i->booted.slot, err);
+        int r;
+
+        r = boot_set_good(i->device.boot, i->booted.slot, err);
+        return r < 0 ? r : install_report_remove(i->device.state_fd, i->booted.slot, err);
 }
 
 static int flag_others_bad(Installer *i, RsError *err) {

@@ -75,6 +75,7 @@ static uint64_t until_of(const WriterClient *c, uint32_t type) {
         case WRITER_STATE:
         case WRITER_ABORT:
         case WRITER_MARK:
+        case WRITER_REJECT:
                 return clock_boottime_usec() + c->patience_usec;
         default:
                 return FOREVER;
@@ -637,6 +638,20 @@ int writer_call_mark(WriterClient *c, uint32_t what, const char *slot_name, char
                 return rs_fail(err, INVALID, "slot name is too long");
         writer_encode_mark_request(&request, (WriterMark) what, slot_name);
         r = call(c, WRITER_MARK, &request, &answer, err);
+        if (r < 0)
+                return r;
+        return judge(c, writer_decode_name(answer.payload, ret_name, err), err);
+}
+
+int writer_call_reject(WriterClient *c, const char *report, char ret_name[33], RsError *err) {
+        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
+        Message answer;
+        int r;
+
+        if (strlen(report) > WRITER_REPORT_SIZE)
+                return rs_fail(err, INVALID, "the report is too long");
+        writer_encode_reject_request(&request, report);
+        r = call(c, WRITER_REJECT, &request, &answer, err);
         if (r < 0)
                 return r;
         return judge(c, writer_decode_name(answer.payload, ret_name, err), err);

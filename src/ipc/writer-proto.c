@@ -17,7 +17,8 @@
 #define PHASE(p) (1u << WRITER_PHASE_##p)
 #define PHASES_ALL ((1u << _WRITER_PHASE_MAX) - 1u)
 
-#define SLOT_INFO_SIZE (3u * WRITER_NAME_SIZE + 4u + 4u + 4u + 8u + 8u + 4u + 32u + RS_NAME_MAX)
+#define SLOT_INFO_SIZE (3u * WRITER_NAME_SIZE + 4u + 4u + 4u + 8u + 8u + 4u + 32u + RS_NAME_MAX + \
+                        WRITER_REPORT_SIZE)
 #define OFFER_IMAGE_SIZE (4u + 4u + WRITER_NAME_SIZE)
 
 #define FLAG_RUNNING 1u
@@ -25,7 +26,8 @@
 #define FLAG_BOOTABLE 4u
 #define FLAG_GOOD 8u
 #define FLAG_BUSY 16u
-#define FLAGS_ALL 31u
+#define FLAG_FAILED 32u
+#define FLAGS_ALL 63u
 
 static const WriterRequestRule rules[] = {
         { WRITER_HELLO, "HELLO", PHASE(HELLO), WRITER_VERSION_SIZE, WRITER_VERSION_SIZE, false, true },
@@ -42,6 +44,7 @@ static const WriterRequestRule rules[] = {
         { WRITER_TIME, "TIME", PHASE(IDLE) | PHASE(DONE), 0, 0, false, false },
         { WRITER_EVIDENCE, "EVIDENCE", PHASE(IDLE) | PHASE(DONE), 8, 8, true, false },
         { WRITER_TRUST, "TRUST", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, false },
+        { WRITER_REJECT, "REJECT", PHASE(IDLE) | PHASE(DONE), WRITER_REPORT_SIZE, WRITER_REPORT_SIZE, false, true },
 };
 
 const WriterRequestRule *writer_request_rule(uint32_t type) {
@@ -120,13 +123,14 @@ static void put_slot(Encoder *e, const WriterSlotInfo *s) {
         encoder_u32(e, s->type);
         encoder_u32(e, (s->running ? FLAG_RUNNING : 0) | (s->primary ? FLAG_PRIMARY : 0) |
                                (s->bootable ? FLAG_BOOTABLE : 0) | (s->good ? FLAG_GOOD : 0) |
-                               (s->busy ? FLAG_BUSY : 0));
+                               (s->busy ? FLAG_BUSY : 0) | (s->failed ? FLAG_FAILED : 0));
         encoder_u32(e, s->tries_left);
         encoder_u64(e, s->size);
         encoder_u64(e, s->release);
         encoder_u32(e, s->epoch);
         encoder_bytes(e, s->bundle_id, sizeof(s->bundle_id));
         field_put_text(e, s->version, RS_NAME_MAX);
+        field_put_text(e, s->report, WRITER_REPORT_SIZE);
 }
 
 static void take_slot(Reader *r, WriterSlotInfo *s) {
@@ -143,6 +147,7 @@ static void take_slot(Reader *r, WriterSlotInfo *s) {
         s->epoch = reader_u32(r);
         reader_copy(r, s->bundle_id, sizeof(s->bundle_id));
         field_take_text(r, s->version, RS_NAME_MAX);
+        field_take_text(r, s->report, WRITER_REPORT_SIZE);
         if ((s->type != 1 && s->type != 2) || (flags & ~FLAGS_ALL) != 0)
                 r->failed = true;
         s->running = (flags & FLAG_RUNNING) != 0;
@@ -150,6 +155,7 @@ static void take_slot(Reader *r, WriterSlotInfo *s) {
         s->bootable = (flags & FLAG_BOOTABLE) != 0;
         s->good = (flags & FLAG_GOOD) != 0;
         s->busy = (flags & FLAG_BUSY) != 0;
+        s->failed = (flags & FLAG_FAILED) != 0;
 }
 
 void writer_encode_slots(Encoder *e, const WriterSlotInfo *slots, uint32_t n) {
@@ -410,6 +416,25 @@ int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITE
                 return rs_fail(err, PROTOCOL, "MARK: not well-formed");
         *ret_what = (WriterMark) what;
         memcpy(ret_name, name, sizeof(name));
+        return 0;
+}
+
+/* -- REJECT ----------------------------------------------------------------------------------------------------- */
+
+void writer_encode_reject_request(Encoder *e, const char *report) {
+        field_put_text(e, report, WRITER_REPORT_SIZE);
+}
+
+int writer_decode_reject_request(Span p, char ret_report[WRITER_REPORT_SIZE + 1], RsError *err) {
+        char report[WRITER_REPORT_SIZE + 1];
+        Reader r = READER(p);
+        int k;
+
+        field_take_text(&r, report, WRITER_REPORT_SIZE);
+        k = field_finish(&r, "REJECT", err);
+        if (k < 0)
+                return k;
+        memcpy(ret_report, report, sizeof(report));
         return 0;
 }
 

@@ -145,10 +145,8 @@ static void ask_done(Task *t) {
         Ask *a = (Ask *) t;
         Manager *m = a->manager;
 
-        if (a->view.known) {
-                m->view = a->view;
-                bus_manager_changed(m);
-        }
+        if (a->view.known)
+                manager_seen(m, &a->view);
         if (!a->answered && a->err.reason == RS_REASON_CANCELLED && job_is_at_work(m)) {
                 a->err = RS_ERROR_INIT;
                 (void) rs_fail(&a->err, BUSY, "an installation has begun");

@@ -53,7 +53,8 @@ static int append_slot(sd_bus_message *m, const WriterSlotInfo *s) {
             (r = bus_add(m, "tries", "i", s->tries_left == UINT32_MAX ? -1 : (int) s->tries_left)) < 0 ||
             (r = bus_add(m, "size", "t", s->size)) < 0 || (r = bus_add(m, "release", "t", s->release)) < 0 ||
             (r = bus_add(m, "epoch", "u", s->epoch)) < 0 || (r = bus_add(m, "version", "s", s->version)) < 0 ||
-            (r = bus_add(m, "bundle-id", "s", bundle)) < 0)
+            (r = bus_add(m, "bundle-id", "s", bundle)) < 0 || (r = bus_add(m, "failed", "b", (int) s->failed)) < 0 ||
+            (r = bus_add(m, "report", "s", s->report)) < 0)
                 return r;
         r = sd_bus_message_close_container(m);
         return r < 0 ? r : sd_bus_message_close_container(m);

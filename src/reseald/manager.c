@@ -251,6 +251,25 @@ bool reason_is_verdict(RsReason reason) {
         }
 }
 
+/* Of the release accepted last: the loader fell back from it. */
+static const WriterSlotInfo *failed_slot(const View *v) {
+        for (uint32_t i = 0; v->known && i < v->n_slots; i++)
+                if (v->slots[i].failed && v->slots[i].release == v->state.release)
+                        return &v->slots[i];
+        return NULL;
+}
+
+void manager_seen(Manager *m, const View *view) {
+        const WriterSlotInfo *failed = failed_slot(view);
+
+        if (failed && !failed_slot(&m->view))
+                journal_send(JOURNAL_TRIAL_FAILED, &(JournalFields){ .slot = failed->name },
+                             "Release %llu in slot %s failed its trial: %s", (unsigned long long) failed->release,
+                             failed->name, failed->report[0] ? failed->report : "it did not start, or hung");
+        m->view = *view;
+        bus_manager_changed(m);
+}
+
 /* The words of the PSA firmware update API, for the component "the system". */
 const char *manager_state(const Manager *m) {
         const View *v = &m->view;
@@ -259,6 +278,8 @@ const char *manager_state(const Manager *m) {
                 return m->job->shown.state == JOB_STATE_FINISH ? "CANDIDATE" : "WRITING";
         if (m->last_reason != RS_REASON_NONE)
                 return reason_is_verdict(m->last_reason) ? "REJECTED" : "FAILED";
+        if (failed_slot(v))
+                return "REJECTED";
         if (v->known && v->state.trial_pending)
                 return "TRIAL";
         if (v->known && v->state.primary[0] && strcmp(v->state.primary, v->state.running) != 0)

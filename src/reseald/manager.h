@@ -94,6 +94,7 @@ RS_DEFINE_CLEANUP(Manager, manager_free)
 void manager_stop(Manager *m);                     /* ends the loop; a job stays recorded and resumes */
 JobEnv manager_job_env(const Manager *m, int cancel_fd);
 uint64_t manager_patience_usec(const Manager *m);   /* how long the worker may be silent */
+void manager_seen(Manager *m, const View *view);   /* what the writer said; tells of a trial that failed */
 const char *manager_state(const Manager *m);       /* PSA word */
 /* A failure that the job's bundle deserves, as opposed to one of network or machine. */
 bool reason_is_verdict(RsReason reason);

@@ -242,6 +242,19 @@ static int writer_answer_mark(Answerer *a, Work *w, RsError *err) {
         return 0;
 }
 
+static int writer_answer_reject(Answerer *a, Work *w, RsError *err) {
+        char name[WRITER_NAME_SIZE + 1], field[64];
+        int r;
+
+        r = install_reject(a->installer, w->report, name, err);
+        if (r < 0)
+                return r;
+        writer_encode_name(&w->answer, name);
+        (void) snprintf(field, sizeof(field), "RESEAL_SLOT=%s", name);
+        journal_say(LOG_ERR, MESSAGE_WRITER_REJECTED, field, NULL, "slot %s failed its trial: %s", name, w->report);
+        return 0;
+}
+
 typedef struct AnswerEntry {
         WriterMessage type;
         int (*answer)(Answerer *a, Work *w, RsError *err);
@@ -255,6 +268,7 @@ static const AnswerEntry entries[] = {
         { WRITER_FINISH, writer_answer_finish, false }, { WRITER_ABORT, writer_answer_abort, true },
         { WRITER_MARK, writer_answer_mark, true },     { WRITER_TIME, writer_answer_time, true },
         { WRITER_EVIDENCE, writer_answer_evidence, true }, { WRITER_TRUST, writer_answer_trust, true },
+        { WRITER_REJECT, writer_answer_reject, true },
 };
 
 void writer_answer(Answerer *a, Work *w) {

@@ -224,6 +224,9 @@ static int decode_request(const Message *m, Work *w, RsError *err) {
                 return writer_decode_frame_request(m->payload, &w->frame, err);
         case WRITER_MARK:
                 return writer_decode_mark_request(m->payload, &w->mark, w->name, err);
+        case WRITER_REJECT:
+                w->mark = WRITER_MARK_BAD; /* that is what it is, and the same may ask for it */
+                return writer_decode_reject_request(m->payload, w->report, err);
         default: /* the table says that the payload is empty */
                 return 0;
         }
@@ -248,11 +251,11 @@ static int take_role(Client *c, const Message *m, const Work *w) {
         Server *s = c->server;
         RsError busy = RS_ERROR_INIT;
 
-        if (m->type == WRITER_MARK && check_mark(c, w, &busy) < 0) {
+        if ((m->type == WRITER_MARK || m->type == WRITER_REJECT) && check_mark(c, w, &busy) < 0) {
                 send_failure(c, m->sequence, &busy);
                 return 0;
         }
-        if (m->type != WRITER_OFFER && m->type != WRITER_MARK)
+        if (m->type != WRITER_OFFER && m->type != WRITER_MARK && m->type != WRITER_REJECT)
                 return 1;
         if (s->installer != 0 && s->installer != c->id) {
                 (void) rs_fail(&busy, BUSY, "another connection is installing");

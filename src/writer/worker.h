@@ -36,6 +36,7 @@ typedef struct Work {
         uint32_t image;
         WriterFrame frame;
         WriterMark mark;
+        char report[WRITER_REPORT_SIZE + 1];
         char name[WRITER_NAME_SIZE + 1];
         bool holder;             /* ABORT: of the connection that holds the installer role */
         bool for_later;          /* SLOTS, STATE: nobody asked yet, see worker_answer_known */

@@ -295,6 +295,8 @@ static void send_plausible(Victim *v, uint32_t type) {
                 writer_encode_frame_request(&e, &(WriterFrame){ .frame = 1, .size = RS_FRAME_SIZE_MAX });
         else if (type == WRITER_MARK)
                 writer_encode_mark_request(&e, WRITER_MARK_BAD, "B");
+        else if (type == WRITER_REJECT)
+                writer_encode_reject_request(&e, "does not work");
         else if (type == WRITER_EVIDENCE) {
                 writer_encode_evidence_request(&e, WRITER_EVIDENCE_LINKS, (uint32_t) bytes.size);
                 fd = memfd(bytes, SEALS);
@@ -310,7 +312,7 @@ static void every_message_out_of_its_phase_ends_the_writer(void **state) {
 
         (void) state;
         for (size_t p = 0; p < ELEMENTSOF(phases); p++)
-                for (uint32_t type = 1; type <= 26; type++) {
+                for (uint32_t type = 1; type <= 28; type++) {
                         Ring *r = NULL;
                         Victim v;
 

@@ -21,7 +21,7 @@ static void same(const Encoder *e, Span p) {
 
 static int requests(uint8_t which, Span p, RsError *err) {
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
-        char name[WRITER_NAME_SIZE + 1];
+        char name[WRITER_NAME_SIZE + 1], report[WRITER_REPORT_SIZE + 1];
         uint32_t a, b;
         WriterFrame f;
         WriterMark mark;
@@ -48,6 +48,11 @@ static int requests(uint8_t which, Span p, RsError *err) {
                 r = writer_decode_frame_request(p, &f, err);
                 if (r == 0)
                         writer_encode_frame_request(&e, &f);
+                break;
+        case 16:
+                r = writer_decode_reject_request(p, report, err);
+                if (r == 0)
+                        writer_encode_reject_request(&e, report);
                 break;
         default:
                 r = writer_decode_mark_request(p, &mark, name, err);
@@ -100,9 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size == 0)
                 return 0;
-        which = data[0] % 16;
+        which = data[0] % 17;
         p = SPAN(data + 1, size - 1);
-        if (which < 5)
+        if (which < 5 || which == 16)
                 r = requests(which, p, &err);
         else if (which < 14)
                 r = answers(which, p, &err);

@@ -130,6 +130,9 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
 /* fresh = false: of the TPM, what this Installer read or wrote last; the TPM is not asked. */
 bool install_state_known(const Installer *i); /* fresh may be false */
 int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err);
+/* The running slot failed its trial, for the reason told in report; the other slot is next, if it is good.  STATE when
+ * the running slot is good already. */
+int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
 /* slot_name: a boot name or the name of a slot of it; empty = running. */
 int install_mark(Installer *i, WriterMark what, const char *slot_name, char ret_name[WRITER_NAME_SIZE + 1],
                  RsError *err);

@@ -20,12 +20,14 @@
 
 #define INSTALL_NAME_SIZE 32u
 #define INSTALL_NONCE_SIZE 16u
+#define INSTALL_REPORT_SIZE 128u
 #define INSTALL_WINDOWS_MAX 1024u /* windows of 16 MiB in the largest image */
 
 #define INSTALL_FILE_RECORD "install.record"
 #define INSTALL_FILE_BITMAP "install.bitmap"
 #define INSTALL_FILE_HEADER "header-%u.luks" /* by image number */
 #define INSTALL_FILE_SLOT "slot-%s.info"     /* by boot name */
+#define INSTALL_FILE_REPORT "slot-%s.report" /* the same */
 
 typedef struct InstallImage {
         char class_name[INSTALL_NAME_SIZE + 1];
@@ -76,3 +78,15 @@ int install_bitmap_read(int fd, const InstallRecord *record, uint32_t image, uin
 int install_slot_load(int dir_fd, const char *boot_name, InstallSlot *ret, RsError *err);
 int install_slot_save(int dir_fd, const InstallSlot *slot, RsError *err);
 int install_slot_remove(int dir_fd, const char *boot_name, RsError *err);
+
+/* Why the trial of a release failed, in the words of whoever judged it. */
+typedef struct InstallReport {
+        char boot_name[INSTALL_NAME_SIZE + 1];
+        uint8_t bundle_id[RS_DIGEST_SIZE];
+        char text[INSTALL_REPORT_SIZE + 1];
+} InstallReport;
+/* 1 = read, 0 = none, damaged, or of another release than bundle_id. */
+int install_report_load(int dir_fd, const char *boot_name, const uint8_t bundle_id[RS_DIGEST_SIZE], InstallReport *ret,
+                        RsError *err);
+int install_report_save(int dir_fd, const InstallReport *report, RsError *err);
+int install_report_remove(int dir_fd, const char *boot_name, RsError *err);

@@ -55,3 +55,5 @@ int writer_drain(WriterClient *c, RsError *err);   /* all outstanding frames ans
 int writer_call_finish(WriterClient *c, char ret_primary[33], RsError *err);
 int writer_call_abort(WriterClient *c, RsError *err);
 int writer_call_mark(WriterClient *c, uint32_t what, const char *slot_name, char ret_name[33], RsError *err);
+/* The running slot failed its trial: report in words (printable, at most WRITER_REPORT_SIZE bytes). */
+int writer_call_reject(WriterClient *c, const char *report, char ret_name[33], RsError *err);

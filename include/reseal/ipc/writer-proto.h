@@ -34,6 +34,7 @@ typedef enum WriterMessage {
         WRITER_TIME = 22,
         WRITER_EVIDENCE = 24,
         WRITER_TRUST = 26,
+        WRITER_REJECT = 28,
         WRITER_EVENT_PROGRESS = 0x101,
 } WriterMessage;
 
@@ -68,6 +69,7 @@ const char *writer_phase_to_string(WriterPhase phase);
 #define WRITER_FRAMES_OUTSTANDING_MAX 4u   /* unanswered FRAMEs at any time; RING_SLOTS */
 #define WRITER_VERSION_SIZE 32u
 #define WRITER_NAME_SIZE 32u
+#define WRITER_REPORT_SIZE 128u
 #define WRITER_SLOTS_MAX 64u
 #define WRITER_RANGES_MAX 4096u
 
@@ -80,6 +82,8 @@ typedef struct WriterSlotInfo {
         uint32_t epoch;
         uint8_t bundle_id[32];  /* zeros: unknown */
         char version[65];
+        bool failed;            /* holds a whole release whose trial did not end well */
+        char report[WRITER_REPORT_SIZE + 1]; /* of the health check, if it said anything; not an authority */
 } WriterSlotInfo;
 
 typedef struct WriterState {
@@ -206,6 +210,8 @@ void writer_encode_name(Encoder *e, const char *name);   /* answers of FINISH an
 int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
 void writer_encode_mark_request(Encoder *e, WriterMark what, const char *slot_name);
 int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
+void writer_encode_reject_request(Encoder *e, const char *report);
+int writer_decode_reject_request(Span p, char ret_report[WRITER_REPORT_SIZE + 1], RsError *err);
 void writer_encode_time(Encoder *e, const WriterTime *t);
 int writer_decode_time(Span p, WriterTime *ret, RsError *err);
 void writer_encode_evidence_request(Encoder *e, WriterEvidence kind, uint32_t size);

@@ -462,6 +462,57 @@ static void an_older_slot_is_not_made_active_by_a_message(void **state) {
         assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
 }
 
+static WriterSlotInfo slot_info(World *w, const char *name) {
+        WriterSlotInfo slots[WRITER_SLOTS_MAX];
+        RsError err = RS_ERROR_INIT;
+        uint32_t n = 0;
+
+        assert_int_equal(install_slots(w->e.installer, slots, WRITER_SLOTS_MAX, &n, &err), 0);
+        for (uint32_t i = 0; i < n; i++)
+                if (strcmp(slots[i].boot_name, name) == 0)
+                        return slots[i];
+        fail();
+        return slots[0];
+}
+
+/* S13: the old slot tells what happened to the new one, until that is written again. */
+static void a_rejected_trial_is_told_by_the_other_slot(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        char name[33];
+
+        install(w, &w->one);
+        assert_true(install_reject(w->e.installer, "early", name, &err) < 0); /* A is good */
+        assert_int_equal(err.reason, RS_REASON_STATE);
+        assert_false(slot_info(w, "B").failed);
+        reboot_into(w, "B", &w->one);
+        assert_int_equal(install_reject(w->e.installer, "modem.service is not active", name, &(RsError){ 0 }), 0);
+        assert_string_equal(name, "B");
+        assert_string_equal(boot_state(w).primary, "A");
+        assert_false(slot_info(w, "B").failed); /* it still runs */
+        reboot_into(w, "A", NULL);
+        assert_true(slot_info(w, "B").failed);
+        assert_string_equal(slot_info(w, "B").report, "modem.service is not active");
+        assert_false(slot_info(w, "A").failed);
+
+        install(w, &w->one); /* an operator may try it again */
+        assert_false(slot_info(w, "B").failed);
+        assert_string_equal(slot_info(w, "B").report, "");
+        reboot_into(w, "B", &w->one);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &(RsError){ 0 }), 0);
+}
+
+/* A release that hung says nothing: that it failed is seen from the loader's count alone. */
+static void a_trial_without_a_report_failed_as_well(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+
+        install(w, &w->one);
+        assert_int_equal(boot_set_unbootable(w->e.boot, "B", &err), 0); /* as the loader leaves it */
+        assert_true(slot_info(w, "B").failed);
+        assert_string_equal(slot_info(w, "B").report, "");
+}
+
 /* `resealctl crl import` of the authority's list: nothing comes with it, the writer has kept the authority's certificate. */
 static void a_list_of_the_authority_is_taken_without_links(void **state) {
         _cleanup_(encoder_done) Encoder list = ENCODER_INIT, crls = ENCODER_INIT;
@@ -740,6 +791,8 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
                 cmocka_unit_test_setup_teardown(an_older_slot_is_not_made_active_by_a_message, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_rejected_trial_is_told_by_the_other_slot, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_trial_without_a_report_failed_as_well, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_list_of_the_authority_is_taken_without_links, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_root_on_another_slot_than_is_said_to_run_ends_everything, setup,
                                                 teardown),

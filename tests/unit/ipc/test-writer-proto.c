@@ -52,6 +52,7 @@ static void names_with_control_bytes_or_bytes_behind_the_end_are_refused(void **
 }
 
 static void slots_go_through(void **state) {
+        char report[WRITER_REPORT_SIZE + 1] = { 0 };
         _cleanup_(freep) WriterSlotInfo *slots = calloc(WRITER_SLOTS_MAX + 1, sizeof(*slots));
         _cleanup_(freep) WriterSlotInfo *got = calloc(WRITER_SLOTS_MAX + 1, sizeof(*got));
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT, more = ENCODER_INIT;
@@ -59,6 +60,7 @@ static void slots_go_through(void **state) {
         uint32_t n = 0;
 
         (void) state;
+        memset(report, 'r', sizeof(report) - 1);
         for (uint32_t i = 0; i <= WRITER_SLOTS_MAX; i++) {
                 (void) snprintf(slots[i].name, sizeof(slots[i].name), "rootfs.%u", i);
                 (void) snprintf(slots[i].class_name, sizeof(slots[i].class_name), "rootfs");
@@ -68,6 +70,8 @@ static void slots_go_through(void **state) {
                 slots[i].bootable = i & 4;
                 slots[i].good = i & 8;
                 slots[i].busy = i & 16;
+                slots[i].failed = i & 32;
+                (void) snprintf(slots[i].report, sizeof(slots[i].report), "%.*s", (int) (2 * i), report);
                 slots[i].tries_left = i;
                 slots[i].size = (uint64_t) i << 33;
                 slots[i].epoch = i;
@@ -172,6 +176,8 @@ static void frame_requests_are_held_to_their_limits(void **state) {
 }
 
 static void table_and_offer_and_mark_are_held_to_their_limits(void **state) {
+        uint8_t report[WRITER_REPORT_SIZE] = "not active";
+        char text[WRITER_REPORT_SIZE + 1];
         static const uint32_t tables[][3] = { { 0, 1, 1 }, { RS_IMAGES_MAX - 1, RS_TABLE_SIZE_MAX, 1 }, { 0, 0, 0 },
                                               { RS_IMAGES_MAX, 1, 0 }, { 0, RS_TABLE_SIZE_MAX + 1, 0 } };
         _cleanup_(freep) uint8_t *cms = calloc(1, RS_MANIFEST_CMS_MAX + 1);
@@ -198,6 +204,11 @@ static void table_and_offer_and_mark_are_held_to_their_limits(void **state) {
                 e.data[3] = 1; /* a flag that nobody knows */
                 assert_true(writer_decode_offer_request(WHOLE(e), &got, &err) < 0);
         }
+        assert_int_equal(writer_decode_reject_request(SPAN_ARRAY(report), text, &err), 0);
+        assert_string_equal(text, "not active");
+        report[3] = '\n';
+        assert_true(writer_decode_reject_request(SPAN_ARRAY(report), text, &err) < 0);
+        assert_true(writer_decode_reject_request(SPAN(report, sizeof(report) - 1), text, &err) < 0);
         assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, name, &err), 0);
         assert_string_equal(name, "A");
         for (uint8_t k = 0; k < 6; k++) {
@@ -330,6 +341,7 @@ static void the_table_permits_what_the_document_says_and_nothing_else(void **sta
                 { WRITER_TIME, "IDLE DONE" },
                 { WRITER_EVIDENCE, "IDLE DONE" },
                 { WRITER_TRUST, "IDLE OFFERED TABLED WRITING FINISHING DONE FAILED" },
+                { WRITER_REJECT, "IDLE DONE" },
         };
         size_t n_known = 0;
 
@@ -349,12 +361,13 @@ static void the_table_permits_what_the_document_says_and_nothing_else(void **sta
         assert_int_equal(n_known, ELEMENTSOF(documented));
 }
 
-static void the_health_socket_knows_four_requests(void **state) {
+static void the_health_socket_knows_five_requests(void **state) {
         uint32_t n = 0;
 
         (void) state;
         for (uint32_t type = 0; type < 1000; type++) {
-                bool wanted = type == WRITER_HELLO || type == WRITER_STATE || type == WRITER_SLOTS || type == WRITER_MARK;
+                bool wanted = type == WRITER_HELLO || type == WRITER_STATE || type == WRITER_SLOTS || type == WRITER_MARK ||
+                              type == WRITER_REJECT;
 
                 for (int phase = 0; phase < _WRITER_PHASE_MAX; phase++) {
                         bool permitted = writer_request_permitted(type, (WriterPhase) phase, true);
@@ -364,7 +377,7 @@ static void the_health_socket_knows_four_requests(void **state) {
                         n += permitted ? 1 : 0;
                 }
         }
-        assert_int_equal(n, 1 + 7 + 7 + 2);
+        assert_int_equal(n, 1 + 7 + 7 + 2 + 2);
 }
 
 static void every_request_has_its_heading_in_the_document(void **state) {
@@ -388,7 +401,7 @@ static void every_request_has_its_heading_in_the_document(void **state) {
                         n += strncmp(line, heading, strlen(heading)) == 0 ? 1 : 0;
                 }
         (void) fclose(f);
-        assert_int_equal(n, 13);
+        assert_int_equal(n, 14);
 }
 
 int main(void) {
@@ -404,7 +417,7 @@ int main(void) {
                 cmocka_unit_test(evidence_is_of_a_known_kind_and_size),
                 cmocka_unit_test(cut_and_lengthened_payloads_are_refused),
                 cmocka_unit_test(the_table_permits_what_the_document_says_and_nothing_else),
-                cmocka_unit_test(the_health_socket_knows_four_requests),
+                cmocka_unit_test(the_health_socket_knows_five_requests),
                 cmocka_unit_test(every_request_has_its_heading_in_the_document),
         };
 
