@@ -7,6 +7,7 @@
  * goes on.
  *
  *   root, or the daemon's own user    may
+ *   the health check                  may look at a bundle (inspect), to see whether the source is there
  *   otherwise polkit is there         its answer counts, and nothing else
  *   otherwise                         members of group reseal-operator may, nobody else
  *
@@ -138,7 +139,8 @@ static int on_credentials(sd_bus_message *answer, void *userdata, sd_bus_error *
         (void) unused;
         if (sd_bus_message_get_error(answer) || read_credentials(c, answer) <= 0)
                 return check_end(c, false);
-        if (c->uid == 0 || c->uid == geteuid())
+        if (c->uid == 0 || c->uid == geteuid() ||
+            (c->uid == c->manager->health_uid && strcmp(c->action, "org.reseal1.inspect") == 0))
                 return check_end(c, true);
         return ask_polkit(c);
 }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -106,6 +107,8 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
                 return rs_fail_errno(err, errno, "eventfd");
         const struct group *g = getgrnam(GROUP_OPERATOR);
         m->operator_gid = g ? g->gr_gid : UINT_MAX;
+        const struct passwd *health = getpwnam(RS_USER_HEALTH);
+        m->health_uid = health ? health->pw_uid : UINT_MAX;
         r = setup_event(m, err);
         if (r < 0)
                 return r;

@@ -84,6 +84,7 @@ struct Manager {
         int ask_cancel_fd;           /* ends inspections, when an installation begins or the daemon stops */
         int writer_cancel_fd;        /* ends questions to the writer: a job behind them is cancelled, or the end */
         unsigned n_checks;           /* authorizations being asked for */
+        unsigned health_uid;         /* UINT_MAX: there is no such user */
         unsigned operator_gid;       /* UINT_MAX: there is no such group */
 };
 

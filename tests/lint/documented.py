@@ -13,8 +13,9 @@ ID = re.compile(r'"([0-9a-f]{32})"')
 PARSERS = {
     'docs/man/reseal.conf.5': ['src/reseald/config.c', 'src/tpm/config.c'],
     'docs/man/writer.conf.5': ['src/writer/config.c', 'src/tpm/config.c', 'src/boot/boot.c', 'src/slot/map.c'],
+    'docs/man/health.conf.5': ['src/health/config.c'],
 }
-SAMPLES = {'conf/reseal.conf': 'docs/man/reseal.conf.5', 'conf/writer.conf': 'docs/man/writer.conf.5'}
+SAMPLES = {'conf/health.conf': 'docs/man/health.conf.5', 'conf/reseal.conf': 'docs/man/reseal.conf.5', 'conf/writer.conf': 'docs/man/writer.conf.5'}
 INSTALLED = {'docs/man/': 'docs/meson.build', 'conf/': 'conf/meson.build', 'systemd/': 'systemd/meson.build'}
 
 

@@ -2,7 +2,8 @@
 # Reseal and U-Boot: choose a slot, count its attempts, fall back.  For two slots named A and B.
 #   mkimage -T script -C none -d boot.cmd boot.scr
 # Needs CONFIG_CMD_SETEXPR, CONFIG_CMD_SAVEENV and a redundant environment (CONFIG_SYS_REDUNDAND_ENVIRONMENT).
-# docs/boot.md tells what the variables mean.  The board sets reseal_start: how slot ${reseal_slot} is started.
+# docs/boot.md tells what the variables mean.  The board sets reseal_start: how slot ${reseal_slot} is started, with
+# ${reseal_trial} on the kernel command line.
 
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
@@ -28,6 +29,10 @@ done
 if test -n "${reseal_slot}"; then
   # Written down before the slot is started, in one write.
   saveenv
+  # For the kernel command line, tells reseal-health that this is a trial.
+  setenv reseal_trial reseal.trial
+  if test "x${reseal_slot}" = "xA" -a "x${BOOT_A_GOOD}" = "x1"; then setenv reseal_trial; fi
+  if test "x${reseal_slot}" = "xB" -a "x${BOOT_B_GOOD}" = "x1"; then setenv reseal_trial; fi
   echo "Reseal: slot ${reseal_slot}, attempts left: A ${BOOT_A_LEFT}, B ${BOOT_B_LEFT}"
   run reseal_start
 else

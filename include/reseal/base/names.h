@@ -27,11 +27,13 @@
 
 #define RS_PATH_CONF_DAEMON "/etc/reseal/reseal.conf"
 #define RS_PATH_CONF_WRITER "/etc/reseal/writer.conf"
+#define RS_PATH_CONF_HEALTH "/etc/reseal/health.conf"
 #define RS_PATH_STATE_DAEMON "/var/lib/reseal"
 #define RS_PATH_STATE_WRITER "/var/lib/reseal-writer"
 #define RS_PATH_STATE_TRUST "/var/lib/reseal-trust"
 #define RS_PATH_KEYS "/var/lib/reseal/keys"
 #define RS_PATH_WRITER_SOCKET "/run/reseal/writer.sock"
+#define RS_PATH_HEALTH_SOCKET "/run/reseal/health.sock"
 #define RS_PATH_CERTSTORE_SOCKET "/run/reseal/certstore.sock"
 #define RS_PATH_BOOTED "/run/reseal/booted"
 #define RS_PATH_TPM_LOCK "/run/reseal/tpm.lock"

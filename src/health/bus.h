@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * bus - what the health check asks of systemd and of reseald.
+ *
+ * Spec:     org.freedesktop.systemd1(5), org.reseal1(5)
+ * Trust:    both are the system's; error texts are made printable
+ * Owns:     nothing
+ * Units:    microseconds
+ * Errors:   none: an answer that does not come is a "no"
+ * Context:  one thread, blocking
+ * Programs: reseal-health
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-bus.h>
+
+/* ActiveState is "active".  state: what it is, also when that could not be found out. */
+bool bus_unit_is_active(sd_bus *bus, const char *unit, char state[32]);
+/* Manager.Check of reseald succeeds within usec; why: what it said otherwise. */
+bool bus_check_source(sd_bus *bus, const char *source, uint64_t usec, char *why, size_t size);
