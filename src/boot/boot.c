@@ -8,7 +8,8 @@
  * - W10 good: startable without a limit; who is first does not change;
  * - an operator's primary: only a slot that is good.
  * An operation that would change nothing writes nothing: repeating a step after a power cut costs no wear and
- * opens no new window for another cut.
+ * opens no new window for another cut.  It flushes, though: a writer that was killed between its write and its flush
+ * leaves a state that reads as written and that the next power cut takes back, with a slot already erased behind it.
  */
 #include <string.h>
 
@@ -169,6 +170,11 @@ static int read_for(Boot *b, const char *name, BootState *ret, BootSlotState **r
         return 0;
 }
 
+/* It is as it should be: on the medium, too? */
+static int already_so(Boot *b, RsError *err) {
+        return b->backend->flush(b->state, &b->config, err);
+}
+
 static void first_bootable(BootState *s) {
         s->primary[0] = '\0';
         for (uint32_t i = 0; i < s->n_slots && s->primary[0] == '\0'; i++)
@@ -186,7 +192,7 @@ int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
         if (r < 0)
                 return r;
         if (!slot->bootable && !slot->good)
-                return 0;
+                return already_so(b, err);
         was_good = slot->good;
         slot->bootable = slot->good = false;
         slot->tries_left = 0;
@@ -205,7 +211,7 @@ int boot_set_try(Boot *b, const char *name, RsError *err) {
         if (r < 0)
                 return r;
         if (slot->bootable && !slot->good && slot->tries_left == b->config.tries && strcmp(s.primary, name) == 0)
-                return 0;
+                return already_so(b, err);
         was_good = slot->good;
         slot->bootable = true;
         slot->good = false;
@@ -252,7 +258,7 @@ int boot_set_good(Boot *b, const char *name, RsError *err) {
                 return rs_fail(err, INVALID, "\"%s\" is not a boot name of this device", name);
         counted = slot->tries_left != BOOT_TRIES_UNCOUNTED && slot->tries_left < b->config.tries;
         if (slot->good && !counted)
-                return 0;
+                return already_so(b, err);
         slot->good = slot->bootable = true;
         slot->tries_left = b->config.tries;
         if (s.primary[0] == '\0')
@@ -271,7 +277,7 @@ int boot_set_primary(Boot *b, const char *name, RsError *err) {
         if (!slot->good || !slot->bootable)
                 return rs_fail(err, STATE, "slot %s is not marked good", name);
         if (strcmp(s.primary, name) == 0)
-                return 0;
+                return already_so(b, err);
         memcpy(s.primary, slot->name, sizeof(s.primary));
         return b->backend->write(b->state, &b->config, &s, false, err);
 }

@@ -74,8 +74,8 @@ static int write_part(int fd, const uint8_t *bytes, size_t size, uint64_t offset
 static int block_replace(Block *b, const char *path, const uint8_t next[GRUB_ENV_SIZE], RsError *err) {
         int r = 0;
 
-        if (memcmp(b->bytes, next, GRUB_ENV_SIZE) == 0)
-                return 0;
+        if (memcmp(b->bytes, next, GRUB_ENV_SIZE) == 0) /* read from a cache, perhaps */
+                return fsync(b->fd) < 0 ? rs_fail_errno(err, errno, "%s: fsync", path) : 0;
         if (memcmp(b->bytes + GRUB_ENV_SECTOR, next + GRUB_ENV_SECTOR, GRUB_ENV_SIZE - GRUB_ENV_SECTOR) != 0)
                 r = write_part(b->fd, next + GRUB_ENV_SECTOR, GRUB_ENV_SIZE - GRUB_ENV_SECTOR, GRUB_ENV_SECTOR, err);
         if (r == 0)
@@ -279,6 +279,24 @@ static int grub_write(void *state, const BootConfig *c, const BootState *next, b
         return r < 0 ? rs_context(err, "%s", c->path) : block_replace(&b, c->path, bytes, err);
 }
 
+static int flush_file(const char *path, RsError *err) {
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+
+        if (fd < 0 && errno == ENOENT)
+                return 0;
+        if (fd < 0 || fsync(fd) < 0)
+                return rs_fail_errno(err, errno, "%s: fsync", path);
+        return 0;
+}
+
+static int grub_flush(void *state, const BootConfig *c, RsError *err) {
+        int r;
+
+        (void) state;
+        r = c->good_path ? flush_file(c->good_path, err) : 0;
+        return r < 0 ? r : flush_file(c->path, err);
+}
+
 /* What GRUB itself falls back to when the block is damaged: the last good order. */
 static int grub_recover(void *state, const BootConfig *c, BootState *ret, RsError *err) {
         _cleanup_(block_done) Block b = { .fd = -EBADF };
@@ -327,5 +345,6 @@ const BootBackend boot_backend_grub = {
         .close = grub_close,
         .read = grub_read,
         .write = grub_write,
+        .flush = grub_flush,
         .recover = grub_recover,
 };

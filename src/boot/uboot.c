@@ -16,15 +16,19 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libuboot.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
 #include <reseal/boot/boot.h>
 
 #define ORDER_SIZE (BOOT_NAMES_MAX * BOOT_NAME_MAX + 1)
 #define VAR_SIZE (BOOT_NAME_MAX + 16)
+#define CONFIG_MAX 65536u
 
 typedef struct Env {
         struct uboot_ctx *ctx;
@@ -212,6 +216,39 @@ static int uboot_write(void *state, const BootConfig *c, const BootState *next, 
         return 0;
 }
 
+/* MTD has no fsync, and nothing to flush. */
+static int flush_device(const char *path, RsError *err) {
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+        if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+                return rs_fail(err, BOOT_STATE, "%s: cannot be flushed: %s", path, strerror(errno));
+        return 0;
+}
+
+/* The library has no call for it: the first word of each line of its configuration is a device or a file. */
+static int uboot_flush(void *state, const BootConfig *c, RsError *err) {
+        _cleanup_(freep) uint8_t *text = NULL;
+        char *rest, *line;
+        size_t size;
+        int r;
+
+        (void) state;
+        r = file_read(AT_FDCWD, c->path, CONFIG_MAX, &text, &size, err);
+        if (r <= 0)
+                return r < 0 ? r : rs_fail(err, BOOT_STATE, "%s is missing", c->path);
+        rest = (char *) text; /* file_read ends it with a zero byte */
+        while ((line = strsep(&rest, "\n"))) {
+                line += strspn(line, " \t");
+                line[strcspn(line, " \t\r")] = '\0';
+                if (*line == '\0' || *line == '#')
+                        continue;
+                r = flush_device(line, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int uboot_open(const BootConfig *config, void **ret_state, RsError *err) {
         (void) config;
         (void) err;
@@ -229,4 +266,5 @@ const BootBackend boot_backend_uboot = {
         .close = uboot_close,
         .read = uboot_read,
         .write = uboot_write,
+        .flush = uboot_flush,
 };

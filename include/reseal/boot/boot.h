@@ -56,9 +56,10 @@ RS_DEFINE_CLEANUP(Boot, boot_close)
 
 int boot_read(Boot *b, BootState *ret, RsError *err);
 /*
- * Each is one atomic write of the environment, durable on return, and does nothing when already so.  A name that is
- * not configured is INVALID.  On a damaged environment all fail with BOOT_STATE but set_good, which makes a new one
- * from what the loader fell back to.
+ * Each is one atomic write of the environment, durable on return.  When it is so already nothing is written, only
+ * flushed: what a killed writer left in the page cache reads like the truth.  A name that is not configured is INVALID.
+ * On a damaged environment all fail with BOOT_STATE but set_good, which makes a new one from what the loader fell back
+ * to.
  */
 int boot_set_unbootable(Boot *b, const char *name, RsError *err);  /* W2: not bootable, not good */
 int boot_set_try(Boot *b, const char *name, RsError *err);         /* W8: primary, tries attempts, not good */
@@ -73,6 +74,8 @@ typedef struct BootBackend {
         int (*read)(void *state, const BootConfig *config, BootState *ret, RsError *err);
         /* Replaces the whole state by one write; keeps foreign variables. good_changed: so has which slots are good. */
         int (*write)(void *state, const BootConfig *config, const BootState *next, bool good_changed, RsError *err);
+        /* What `read` has returned is on the medium behind this. */
+        int (*flush)(void *state, const BootConfig *config, RsError *err);
         /* What the loader falls back to when its environment is damaged; NULL: it has nothing. */
         int (*recover)(void *state, const BootConfig *config, BootState *ret, RsError *err);
 } BootBackend;

@@ -2,6 +2,15 @@
 /* The GRUB back end, with grub-editenv as the second opinion, and every torn write of the block. */
 #include "fixture.h"
 
+#include <sys/syscall.h>
+
+static unsigned n_flushes;
+
+int fsync(int fd) {
+        n_flushes++;
+        return (int) syscall(SYS_fsync, fd);
+}
+
 #include <reseal/boot/grub-env.h>
 
 #define FREE BOOT_TRIES_UNCOUNTED
@@ -358,6 +367,22 @@ static void the_sample_is_a_script_that_grub_accepts(void **state) {
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, start, fixture_done)
+/* A writer that was killed before its flush: what its successor reads is in the page cache only. */
+static void what_is_so_already_is_flushed_and_not_written(void **state) {
+        Fixture *f = *state;
+        uint8_t before[GRUB_ENV_SIZE], after[GRUB_ENV_SIZE];
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        get_file(f->path, before, sizeof(before));
+        n_flushes = 0;
+        DOES(boot_set_try(f->boot, "B", &err));
+        assert_int_equal(n_flushes, 1);
+        DOES(boot_set_good(f->boot, "A", &err));
+        assert_int_equal(n_flushes, 2);
+        get_file(f->path, after, sizeof(after));
+        assert_memory_equal(before, after, sizeof(before));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 T(what_grub_editenv_wrote_is_read),
@@ -365,6 +390,7 @@ int main(void) {
                 T(a_whole_installation_turns_the_flags_as_the_design_says),
                 T(what_is_so_already_is_not_written_again),
                 T(good_is_remembered_in_the_second_file),
+                T(what_is_so_already_is_flushed_and_not_written),
                 T(a_damaged_block_is_told_and_mark_good_makes_a_new_one),
                 T(a_new_block_does_not_call_a_half_written_slot_good),
                 T(without_a_second_file_damage_stays_an_error),

@@ -2,6 +2,15 @@
 /* The U-Boot back end on a redundant environment in two files; fw_printenv and fw_setenv are the second opinion. */
 #include "fixture.h"
 
+#include <sys/syscall.h>
+
+static unsigned n_flushes;
+
+int fsync(int fd) {
+        n_flushes++;
+        return (int) syscall(SYS_fsync, fd);
+}
+
 #define ENV_SIZE 0x1000u
 
 static int start(void **state) {
@@ -129,11 +138,28 @@ static void an_interrupted_write_leaves_the_old_state(void **state) {
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, start, fixture_done)
+/* A writer that was killed before its flush: what its successor reads is in the page cache only. */
+static void what_is_so_already_is_flushed_and_not_written(void **state) {
+        Fixture *f = *state;
+        uint8_t before[ENV_SIZE], after[ENV_SIZE];
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        get_file(f->path, before, sizeof(before));
+        n_flushes = 0;
+        DOES(boot_set_try(f->boot, "B", &err));
+        assert_int_equal(n_flushes, 2);
+        DOES(boot_set_good(f->boot, "A", &err));
+        assert_int_equal(n_flushes, 4);
+        get_file(f->path, after, sizeof(after));
+        assert_memory_equal(before, after, sizeof(before));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 T(what_fw_setenv_wrote_is_read_and_the_other_way_round),
                 T(a_whole_installation_turns_the_flags_as_the_design_says),
                 T(values_that_are_not_ours_are_damage),
+                T(what_is_so_already_is_flushed_and_not_written),
                 T(an_interrupted_write_leaves_the_old_state),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
