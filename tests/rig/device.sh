@@ -8,6 +8,7 @@
 #   rig_device_stop          pulls the plug: every process gets SIGKILL, /run and the TPM's volatile state are gone
 #   rig_reboot [SLOT]        stop; what grub.cfg would choose; start.  Sets RIG_BOOTED
 #   in_device CMD...         runs CMD there as root        as_user USER CMD...   ... as USER
+#   RIG_OTHER_DISK           a block device outside the slot map, if set: /dev/reseal/other
 #   rig_tpm_cycle            takes the TPM's power only
 #   rig_log [UNIT]           the journal of our services, or of UNIT, one line per message
 #
@@ -69,6 +70,7 @@ rig_device_start() {
                 --bind="$RIG_PART_A:/dev/reseal/slot-a" --bind="$RIG_PART_B:/dev/reseal/slot-b" \
                 --bind="$RIG/boot:/boot/reseal" --bind="$RIG/data/reseal:/var/lib/reseal" \
                 --bind="$RIG/data/reseal-writer:/var/lib/reseal-writer" \
+                ${RIG_OTHER_DISK:+"--bind=$RIG_OTHER_DISK:/dev/reseal/other"} \
                 --bind="$RIG/tpm:/srv/tpm" --bind-ro="$RIG/srv:/srv/source" --bind="$RIG/keep:/srv/keep" \
                 "systemd.unit=rig.target" "systemd.show_status=0" </dev/null >>"$RIG/console.log" 2>&1 &
         RIG_NSPAWN=$!
