@@ -26,6 +26,7 @@
 #include <reseal/pki/signature.h>
 #include <reseal/tpm/policy.h>
 
+#include "authority-maker.h"
 #include "bundle-file.h"
 #include "ceremony-options.h"
 #include "commands.h"
@@ -374,6 +375,35 @@ static int show_trust_set(Span cms, RsError *err) {
         return 0;
 }
 
+static bool is_order(Span bytes) {
+        return bytes.size > 8 && memcmp(bytes.data, "RESEALA1", 8) == 0;
+}
+
+static int show_order(Span bytes, RsError *err) {
+        _cleanup_(X509_freep) X509 *authority = NULL;
+        uint8_t spki[SHA256_SIZE];
+        AuthorityChange order;
+        int r = authority_change_parse(bytes, &order, err);
+
+        if (r == 0)
+                r = parse_der(order.authority, &authority, err);
+        if (r == 0)
+                r = path_spki_sha256(authority, spki, err);
+        if (r < 0)
+                return r;
+        (void) printf("order        another authority for the TPMs of the line (level 2)\n");
+        show_digest("authority", spki);
+        show_digest("in force", order.before + AUTHORITY_POLICY_SIZE - SHA256_SIZE);
+        show_digest("then", order.after + AUTHORITY_POLICY_SIZE - SHA256_SIZE);
+        r = show_spki("endorser", order.endorser, err);
+        if (r == 0)
+                r = show_spki("approver", order.approver, err);
+        if (r == 0)
+                (void) printf("endorsement  %s\napproval     %s\n", order.endorsement.size ? "signed" : "open",
+                              order.approval.size ? "signed" : "open");
+        return r;
+}
+
 static int step_show(const CeremonyOptions *o, RsError *err) {
         _cleanup_(freep) uint8_t *data = NULL;
         Span bytes;
@@ -384,11 +414,59 @@ static int step_show(const CeremonyOptions *o, RsError *err) {
                 return r;
         if (bytes.size == 0 || bytes.data[0] == 0x30) /* DER */
                 return show_trust_set(bytes, err);
+        if (is_order(bytes))
+                return show_order(bytes, err);
         r = link_parse(bytes, &link, err);
         return r < 0 ? r : show_link(&link, err);
 }
 
-static int sign_step(const CeremonyOptions *o, int (*sign)(Span, EVP_PKEY *, Encoder *, RsError *), RsError *err) {
+typedef int (*SignOrder)(Span, RecoveryPoints, EVP_PKEY *, Encoder *, RsError *);
+
+/* A recovery key signs an order for the TPMs of level L2. */
+static int sign_order(const CeremonyOptions *o, Span draft, SignOrder sign, RsError *err) {
+        _cleanup_(encoder_done) Encoder result = ENCODER_INIT;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
+        uint8_t recovery[3][RS_POINT_SIZE];
+        int r;
+
+        if (!o->recovery)
+                return rs_fail(err, INVALID, "an order needs --recovery");
+        r = show_order(draft, err);
+        if (r == 0)
+                r = load_recovery(o->recovery, recovery, err);
+        if (r < 0)
+                return r;
+        (void) fflush(stdout);
+        r = key_load(o->key, &key, err);
+        if (r == 0)
+                r = sign(draft, (RecoveryPoints) recovery, key, &result, err);
+        return r < 0 ? r : write_file(o->output, encoder_view(&result), err);
+}
+
+static int step_replace(const CeremonyOptions *o, RsError *err) {
+        _cleanup_(encoder_done) Encoder order = ENCODER_INIT, endorser = ENCODER_INIT, approver = ENCODER_INIT;
+        _cleanup_(X509_freep) X509 *before = NULL, *after = NULL;
+        uint8_t recovery[3][RS_POINT_SIZE];
+        int r;
+
+        r = load_cert(o->previous, &before, err);
+        if (r == 0)
+                r = load_cert(o->authority, &after, err);
+        if (r == 0)
+                r = load_recovery(o->recovery, recovery, err);
+        if (r == 0)
+                r = load_spki(o->endorser, &endorser, err);
+        if (r == 0)
+                r = load_spki(o->endorser2, &approver, err);
+        if (r == 0)
+                r = authority_make_draft(before, after, (RecoveryPoints) recovery, encoder_view(&approver),
+                                         encoder_view(&endorser), &order, err);
+        return r < 0 ? r : write_file(o->output, encoder_view(&order), err);
+}
+
+/* sign_as_order: NULL when the step is for links only. */
+static int sign_step(const CeremonyOptions *o, int (*sign)(Span, EVP_PKEY *, Encoder *, RsError *),
+                     SignOrder sign_as_order, RsError *err) {
         _cleanup_(encoder_done) Encoder result = ENCODER_INIT;
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
         _cleanup_(freep) uint8_t *data = NULL;
@@ -396,6 +474,8 @@ static int sign_step(const CeremonyOptions *o, int (*sign)(Span, EVP_PKEY *, Enc
         Link link;
         int r = read_file(o->input, LINK_MAX, &data, &draft, err);
 
+        if (r == 0 && sign_as_order && is_order(draft))
+                return sign_order(o, draft, sign_as_order, err);
         if (r == 0)
                 r = link_parse(draft, &link, err);
         if (r == 0)
@@ -410,15 +490,15 @@ static int sign_step(const CeremonyOptions *o, int (*sign)(Span, EVP_PKEY *, Enc
 }
 
 static int step_endorse(const CeremonyOptions *o, RsError *err) {
-        return sign_step(o, link_make_endorse, err);
+        return sign_step(o, link_make_endorse, authority_make_endorse, err);
 }
 
 static int step_approve(const CeremonyOptions *o, RsError *err) {
-        return sign_step(o, link_make_approve, err);
+        return sign_step(o, link_make_approve, authority_make_approve, err);
 }
 
 static int step_possess(const CeremonyOptions *o, RsError *err) {
-        return sign_step(o, link_make_possess, err);
+        return sign_step(o, link_make_possess, NULL, err);
 }
 
 /* -- trust sets ------------------------------------------------------------------------------------------------- */
@@ -494,6 +574,7 @@ static const struct {
 } steps[] = {
         { "certify", step_certify }, { "draft", step_draft },         { "endorse", step_endorse },
         { "approve", step_approve }, { "possess", step_possess },     { "show", step_show },
+        { "replace", step_replace },
         { "trust-set", step_trust_set }, { "countersign", step_countersign },
 };
 

@@ -276,16 +276,15 @@ static int recover_with(const Options *o, Tpm *t, Store *s, RsError *err) {
         return r < 0 ? r : write_seen(s, t, err);
 }
 
-int verb_recover(const Options *o, RsError *err) {
-        _cleanup_(tpm_freep) Tpm *t = NULL;
-        _cleanup_(store_close) Store s = STORE_INIT;
+/* The TPM that this device was provisioned with: pinned, so another or a cleared one is not it. */
+static int open_own_tpm(const Options *o, Store *s, Tpm **ret, RsError *err) {
         uint8_t name[TPM_NAME_SIZE];
         TpmConfig config;
         int r;
 
-        r = store_open(o, true, &s, err);
+        r = store_open(o, true, s, err);
         if (r >= 0)
-                r = tpm_srk_name_load(s.keys_fd, name, err);
+                r = tpm_srk_name_load(s->keys_fd, name, err);
         if (r < 0)
                 return r;
         if (r == 0)
@@ -294,8 +293,42 @@ int verb_recover(const Options *o, RsError *err) {
         r = provision_tpm_config(o->config, &config, err);
         if (r < 0)
                 return r;
-        r = tpm_new(&config, name, &t, err); /* pinned: another or a cleared TPM is not recovered here */
+        r = tpm_new(&config, name, ret, err);
         tpm_config_done(&config);
+        return r;
+}
+
+/*
+ * No authorization of this device's is needed: two recovery keys have signed, the TPM judges them, and the order names
+ * what it replaces.  So it is root's to apply, and the writer's gate value stays where it is.
+ */
+int verb_authority(const Options *o, RsError *err) {
+        _cleanup_(tpm_freep) Tpm *t = NULL;
+        _cleanup_(store_close) Store s = STORE_INIT;
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        AuthorityChange order;
+        size_t size = 0;
+        int r;
+
+        r = read_named(o->order, "order", AUTHORITY_CHANGE_MAX, &bytes, &size, err);
+        if (r >= 0)
+                r = authority_change_parse(SPAN(bytes, size), &order, err);
+        if (r < 0)
+                return rs_context(err, "%s", o->order);
+        r = open_own_tpm(o, &s, &t, err);
+        if (r >= 0)
+                r = tpm_chain_replace_authority(t, &order, err);
+        if (r >= 0)
+                (void) fprintf(stderr, "reseal-provision: the TPM obeys the order's authority\n");
+        return r;
+}
+
+int verb_recover(const Options *o, RsError *err) {
+        _cleanup_(tpm_freep) Tpm *t = NULL;
+        _cleanup_(store_close) Store s = STORE_INIT;
+        int r;
+
+        r = open_own_tpm(o, &s, &t, err);
         if (r >= 0)
                 r = recover_with(o, t, &s, err);
         if (r >= 0)

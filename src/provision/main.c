@@ -34,9 +34,9 @@ typedef struct OptionSlot {
         { (name), (verbs), offsetof(Options, member), false }
 
 static const OptionSlot slots[] = {
-        SLOT("config", "irv", config),
-        SLOT("state-dir", "icr", state_dir),
-        SLOT("writer-state-dir", "ir", writer_state_dir),
+        SLOT("config", "irva", config),
+        SLOT("state-dir", "icra", state_dir),
+        SLOT("writer-state-dir", "ira", writer_state_dir),
         SLOT("device-serial", "i", serial),
         SLOT("line", "ir", line),
         SLOT("csr-out", "i", csr_out),
@@ -55,6 +55,7 @@ static const OptionSlot slots[] = {
         SLOT("record", "i", record),
         SLOT("firmware-root", "ir", firmware_root),
         SLOT("bridge", "r", bridge),
+        SLOT("order", "a", order),
         SLOT("device", "v", device),
         SLOT("recovery-key", "v", recovery_key),
         { "erase", "v", offsetof(Options, erase), true },
@@ -70,6 +71,7 @@ static void usage(FILE *to) {
                      "reseal-provision drop-in --output FILE|- [--writer-conf FILE]\n"
                      "reseal-provision recover --bridge LINK --line L --recovery PEM --firmware-root PEM\n"
                      "        [--config FILE] [--state-dir DIR] [--writer-state-dir DIR]\n"
+                     "reseal-provision authority --order FILE [--config FILE] [--state-dir DIR]\n"
                      "reseal-provision data --device DEVICE [--recovery-key FILE|-] [--erase] [--config FILE]\n"
                      "        [--writer-conf FILE]\n"
                      "reseal-provision --help | --version\n",
@@ -128,6 +130,8 @@ static int run(char verb, const Options *o, RsError *err) {
         }
         if (verb == 'r')
                 return verb_recover(o, err);
+        if (verb == 'a')
+                return o->order ? verb_authority(o, err) : rs_fail(err, INVALID, "--order is missing");
         if (verb == 'v')
                 return o->device ? verb_data(o, err) : rs_fail(err, INVALID, "--device is missing");
         if (!o->output)
@@ -139,7 +143,8 @@ int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 char letter;
-        } verbs[] = { { "init", 'i' }, { "certs", 'c' }, { "drop-in", 'd' }, { "recover", 'r' }, { "data", 'v' } };
+        } verbs[] = { { "init", 'i' }, { "certs", 'c' }, { "drop-in", 'd' }, { "recover", 'r' }, { "data", 'v' },
+                      { "authority", 'a' } };
         Options o = {
                 .config = RS_PATH_CONF_DAEMON,
                 .writer_conf = RS_PATH_CONF_WRITER,

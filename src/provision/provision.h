@@ -34,6 +34,7 @@ typedef struct Options {
         const char *platform_auth_file; /* level 2; none: platformAuth is empty */
         const char *record;             /* link of the release that the factory flashed */
         const char *bridge;
+        const char *order;
         const char *firmware_root;
         const char *output;
         const char *device;             /* data: partition or file */
@@ -46,6 +47,8 @@ typedef struct Options {
 int verb_init(const Options *o, RsError *err);
 int verb_certs(const Options *o, RsError *err);
 int verb_recover(const Options *o, RsError *err);
+/* The TPM of level L2 obeys the authority of this order from now on; again: nothing changes. */
+int verb_authority(const Options *o, RsError *err);
 int verb_drop_in(const Options *o, RsError *err);
 int verb_data(const Options *o, RsError *err);
 
