@@ -4,7 +4,8 @@
  * writer's engine (T49).  Each cell has its reason, and behind each the good release is still accepted; at the end of a
  * mode it is installed and marked good, and its own signer is revoked: a bridge leads on.
  *
- * The seam is what reseald may say to the writer: EVIDENCE, OFFER, TABLE, FRAME, FINISH.  All sources end there.
+ * The seam is what reseald may say to the writer: EVIDENCE, OFFER, TABLE, FRAME, FINISH.  All sources end there; that they
+ * do, and what the ways themselves withstand, is the matrix of sources.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

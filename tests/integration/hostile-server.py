@@ -4,6 +4,8 @@
 
 hostile-server.py PORT-FILE FILE CERT KEY [CLIENT-CA] [plain|tls12]   serves FILE, writes the port it got to PORT-FILE
 
+FILE may be a directory: then /stall/NAME is its file NAME, given as below, and /NAME is /good/NAME.
+
 /good            ranges, ETag, as it should be            /die           drops the connection every 100000 bytes
 /die-always      never gives more than 1000 bytes         /stall         gives 70000 bytes, then nothing
 /trickle         a byte every 100 ms                      /short         206 with fewer bytes than it announces
@@ -28,7 +30,8 @@ import sys
 import threading
 import time
 
-CONTENT = open(sys.argv[2], 'rb').read()
+DIRECTORY = sys.argv[2] if os.path.isdir(sys.argv[2]) else None
+CONTENT = b'' if DIRECTORY else open(sys.argv[2], 'rb').read()
 seen = {}
 log = []
 lock = threading.Lock()
@@ -36,6 +39,7 @@ lock = threading.Lock()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    content = CONTENT
 
     def log_message(self, *args):
         pass
@@ -46,14 +50,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not value.startswith('bytes='):
             return None
         first, last = value[6:].split('-')
-        return int(first), min(int(last) if last else len(CONTENT) - 1, len(CONTENT) - 1)
+        return int(first), min(int(last) if last else len(self.content) - 1, len(self.content) - 1)
 
     def answer(self, status, body, etag='"one"', total=None, place=None, length=None, extra=()):
         self.send_response(status)
         if etag:
             self.send_header('ETag', etag)
         if place:
-            self.send_header('Content-Range', f'bytes {place[0]}-{place[1]}/{total or len(CONTENT)}')
+            self.send_header('Content-Range', f'bytes {place[0]}-{place[1]}/{total or len(self.content)}')
         for name, value in extra:
             self.send_header(name, value)
         if length is not False:
@@ -67,6 +71,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path, _, query = self.path.partition('?')
+        if DIRECTORY:
+            path, _, name = path.rpartition('/')
+            path = path or '/good'
+            try:
+                self.content = open(os.path.join(DIRECTORY, name), 'rb').read()
+            except OSError:
+                return self.answer(404, b'no')
         with lock:
             n = seen[path] = seen.get(path, 0) + 1
             log.append(f'{self.path} {self.headers.get("Range", "-")} {self.headers.get("If-Range", "-")}')
@@ -85,7 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(int(status), b'no', extra=extra)
         asked = self.asked()
         if asked is None:
-            return self.answer(200, CONTENT)
+            return self.answer(200, self.content)
         name = path[1:].replace('-', '_')
         getattr(self, 'do_' + name, self.good)(asked, n)
 
@@ -93,23 +104,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         first, last = asked
         if first > last:
             return self.answer(416, b'')
-        self.answer(206, CONTENT[first:last + 1], place=asked)
+        self.answer(206, self.content[first:last + 1], place=asked)
 
     def do_die(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1][:100000], place=asked, length=last - first + 1)
+        self.answer(206, self.content[first:last + 1][:100000], place=asked, length=last - first + 1)
         self.drop()
 
     def do_die_always(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1][:1000] if n > 1 else CONTENT[first:last + 1], place=asked,
+        self.answer(206, self.content[first:last + 1][:1000] if n > 1 else self.content[first:last + 1], place=asked,
                     length=last - first + 1)
         if n > 1:
             self.drop()
 
     def do_stall(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1][:70000], place=asked, length=last - first + 1)
+        self.answer(206, self.content[first:last + 1][:70000], place=asked, length=last - first + 1)
         time.sleep(30)
         self.drop()
 
@@ -118,7 +129,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(206, b'', place=asked, length=last - first + 1)
         try:
             for b in range(300):
-                self.wfile.write(CONTENT[first + b:first + b + 1])
+                self.wfile.write(self.content[first + b:first + b + 1])
                 self.wfile.flush()
                 time.sleep(0.1)
         except OSError:
@@ -127,27 +138,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_short(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last], place=asked)
+        self.answer(206, self.content[first:last], place=asked)
 
     def do_cut_range(self, asked, n):
         first, last = asked
         last = (first + last) // 2
-        self.answer(206, CONTENT[first:last + 1], place=(first, last))
+        self.answer(206, self.content[first:last + 1], place=(first, last))
 
     def do_shift_range(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first + 1:last + 2], place=(first + 1, last + 1))
+        self.answer(206, self.content[first + 1:last + 2], place=(first + 1, last + 1))
 
     def do_ignore_range(self, asked, n):
-        self.answer(200, CONTENT)
+        self.answer(200, self.content)
 
     def do_too_long(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1] + b'more', place=asked)
+        self.answer(206, self.content[first:last + 1] + b'more', place=asked)
 
     def do_endless(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, length=False, extra=[('Connection', 'close')])
+        self.answer(206, self.content[first:last + 1], place=asked, length=False, extra=[('Connection', 'close')])
         try:
             while True:
                 self.wfile.write(b'x' * 65536)
@@ -156,28 +167,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_no_validator(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, etag=None)
+        self.answer(206, self.content[first:last + 1], place=asked, etag=None)
 
     def do_weak(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, etag='W/"one"')
+        self.answer(206, self.content[first:last + 1], place=asked, etag='W/"one"')
 
     def do_gzip(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, extra=[('Content-Encoding', 'gzip')])
+        self.answer(206, self.content[first:last + 1], place=asked, extra=[('Content-Encoding', 'gzip')])
 
     def do_changes_200(self, asked, n):
         if n == 1:
             return self.good(asked, n)
-        self.answer(200, CONTENT, etag='"two"')
+        self.answer(200, self.content, etag='"two"')
 
     def do_changes_206(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, etag='"one"' if n == 1 else '"two"')
+        self.answer(206, self.content[first:last + 1], place=asked, etag='"one"' if n == 1 else '"two"')
 
     def do_changes_size(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, total=len(CONTENT) + (n > 1))
+        self.answer(206, self.content[first:last + 1], place=asked, total=len(self.content) + (n > 1))
 
     def do_shrinks(self, asked, n):
         if n == 1:
@@ -186,7 +197,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_two_ranges(self, asked, n):
         first, last = asked
-        self.answer(206, CONTENT[first:last + 1], place=asked, extra=[('Content-Range', 'bytes 0-1/2')])
+        self.answer(206, self.content[first:last + 1], place=asked, extra=[('Content-Range', 'bytes 0-1/2')])
 
     def do_big_head(self, asked, n):
         self.wfile.write(b'HTTP/1.1 206 Partial Content\r\n')
@@ -202,7 +213,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.drop()
 
     def do_http09(self, asked, n):
-        self.wfile.write(CONTENT[:1000])
+        self.wfile.write(self.content[:1000])
         self.drop()
 
 
