@@ -261,7 +261,8 @@ int boot_set_good(Boot *b, const char *name, RsError *err) {
                 return already_so(b, err);
         slot->good = slot->bootable = true;
         slot->tries_left = b->config.tries;
-        if (s.primary[0] == '\0')
+        /* A trial that has used its last attempt is not startable any more, but still first: it stays first. */
+        if (s.primary[0] == '\0' || strcmp(s.first, name) == 0)
                 memcpy(s.primary, slot->name, sizeof(s.primary));
         return b->backend->write(b->state, &b->config, &s, true, err);
 }

@@ -152,6 +152,7 @@ static int state_of(const GrubEnv *e, const BootConfig *c, BootState *ret, uint3
         for (uint32_t i = n; i > 0; i--)
                 if (s.slots[order[i - 1]].bootable)
                         memcpy(s.primary, c->names[order[i - 1]], sizeof(s.primary));
+        memcpy(s.first, c->names[order[0]], sizeof(s.first));
         *ret = s;
         return 0;
 }

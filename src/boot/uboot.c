@@ -129,6 +129,7 @@ static int state_of(Env *e, const BootConfig *c, BootState *ret, uint32_t order[
                 if (slot->bootable)
                         memcpy(s.primary, slot->name, sizeof(s.primary));
         }
+        memcpy(s.first, s.slots[order[0]].name, sizeof(s.first));
         *ret = s;
         return 0;
 }

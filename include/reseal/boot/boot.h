@@ -31,6 +31,7 @@ typedef struct BootSlotState {
 
 typedef struct BootState {
         char primary[BOOT_NAME_MAX];           /* what will be tried first; "" = none */
+        char first[BOOT_NAME_MAX];             /* of the order, startable or not: a trial in its last attempt; "" = unknown */
         BootSlotState slots[BOOT_NAMES_MAX];   /* in the order of the configuration */
         uint32_t n_slots;
 } BootState;

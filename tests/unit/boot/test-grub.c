@@ -84,6 +84,20 @@ static void a_whole_installation_turns_the_flags_as_the_design_says(void **state
         REFUSES(boot_set_unbootable(f->boot, "", &err), INVALID);
 }
 
+/* With tries = 1, or at the last of several: the loader has counted it down to nothing before it started the slot. */
+static void a_trial_that_succeeds_at_its_last_attempt_stays_first(void **state) {
+        Fixture *f = *state;
+        char out[16];
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        assert_int_equal(run(out, sizeof(out), "grub-editenv %s set B_TRY=0", f->path), 0);
+        reads_as(f, "A", 1, FREE, 0, 0);
+        DOES(boot_set_good(f->boot, "A", &err)); /* what fell back changes nothing */
+        reads_as(f, "A", 1, FREE, 0, 0);
+        DOES(boot_set_good(f->boot, "B", &err));
+        reads_as(f, "B", 1, FREE, 1, FREE);
+}
+
 static void what_is_so_already_is_not_written_again(void **state) {
         Fixture *f = *state;
         struct stat before, after;
@@ -388,6 +402,7 @@ int main(void) {
                 T(what_grub_editenv_wrote_is_read),
                 T(grub_editenv_reads_what_we_write),
                 T(a_whole_installation_turns_the_flags_as_the_design_says),
+                T(a_trial_that_succeeds_at_its_last_attempt_stays_first),
                 T(what_is_so_already_is_not_written_again),
                 T(good_is_remembered_in_the_second_file),
                 T(what_is_so_already_is_flushed_and_not_written),

@@ -81,6 +81,17 @@ static void a_whole_installation_turns_the_flags_as_the_design_says(void **state
         REFUSES(boot_set_good(f->boot, "C", &err), INVALID);
 }
 
+static void a_trial_that_succeeds_at_its_last_attempt_stays_first(void **state) {
+        Fixture *f = *state;
+        char out[256];
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s BOOT_B_LEFT 0 2>&1", f->config_path), 0);
+        reads_as(f, "A", 1, 3, 0, 0);
+        DOES(boot_set_good(f->boot, "B", &err));
+        reads_as(f, "B", 1, 3, 1, 3);
+}
+
 static void values_that_are_not_ours_are_damage(void **state) {
         static const char *const bad[] = { "BOOT_A_LEFT 12", "BOOT_A_LEFT x", "BOOT_A_GOOD 2", "BOOT_ORDER 'A C'",
                                            "BOOT_ORDER 'A A'", "BOOT_ORDER" };
@@ -158,6 +169,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(what_fw_setenv_wrote_is_read_and_the_other_way_round),
                 T(a_whole_installation_turns_the_flags_as_the_design_says),
+                T(a_trial_that_succeeds_at_its_last_attempt_stays_first),
                 T(values_that_are_not_ours_are_damage),
                 T(what_is_so_already_is_flushed_and_not_written),
                 T(an_interrupted_write_leaves_the_old_state),
