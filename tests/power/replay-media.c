@@ -150,7 +150,7 @@ static void unbind(Directory *d, const char *name) {
                 }
 }
 
-/* A rename binds what the old name meant when it was recorded (`object`), so it does not depend on the change before. */
+/* A rename binds what the old name meant when it was recorded (`object`); it needs no change before it. */
 static void apply_to_directory(const Event *e, uint32_t object, Directory *d) {
         if (e->type == EVENT_CREATE)
                 bind(&d[e->dir], e->name, e->object);
@@ -508,7 +508,8 @@ bool replay_is_faithful(Replay *r, char *ret, size_t size) {
         for (uint32_t i = 0; i < m.n_files; i++) {
                 const DiskFile *f = disk_file(r->after, m.files[i].dir, m.files[i].name);
 
-                if (!f || f->size != m.files[i].size || (f->size > 0 && memcmp(f->bytes, m.files[i].bytes, f->size) != 0)) {
+                if (!f || f->size != m.files[i].size ||
+                    (f->size > 0 && memcmp(f->bytes, m.files[i].bytes, f->size) != 0)) {
                         (void) snprintf(ret, size, "%s", m.files[i].name);
                         return false;
                 }
@@ -611,7 +612,8 @@ void replay_move(Replay *r, uint32_t from, uint32_t to, uint32_t before) {
         }
 }
 
-static const char *const types[] = { "write", "truncate", "create", "rename", "unlink", "flush", "flushed", "step", "kill" };
+static const char *const types[] = { "write", "truncate", "create",  "rename", "unlink",
+                                     "flush", "flushed",  "step",    "kill" };
 
 void replay_describe_event(const Replay *r, uint32_t event, char *ret, size_t size) {
         const Event *e = &r->log->events[event];
