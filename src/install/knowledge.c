@@ -16,6 +16,7 @@
  * certificates are needed when the authority's list comes alone (take_crls), and when it revokes that signer (rule 6
  * of the chain).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -107,7 +108,7 @@ static int adopt(Installer *i, RsError *err) {
 }
 
 int knowledge_refresh(Installer *i, RsError *err) {
-        RsError unused = RS_ERROR_INIT;
+        RsError why = RS_ERROR_INIT;
         int r;
 
         r = read_tpm(i, &i->tpm, err);
@@ -118,9 +119,21 @@ int knowledge_refresh(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
-        /* What lies there and is no good set changes nothing; its sender has been told by reseal-certstore. */
-        (void) adopt(i, &unused);
+        /* What lies there and is no good set changes nothing.  reseal-certstore would not have stored it: so it is told. */
+        if (adopt(i, &why) < 0 && strcmp(why.text, i->knowledge.told) != 0)
+                i->knowledge.unadopted = why;
         return i->knowledge.loaded ? 0 : load_files(i, err);
+}
+
+bool install_untold_trust_set(Installer *i, RsError *ret) {
+        Knowledge *k = &i->knowledge;
+
+        if (k->unadopted.reason == RS_REASON_NONE)
+                return false;
+        *ret = k->unadopted;
+        (void) snprintf(k->told, sizeof(k->told), "%s", k->unadopted.text);
+        k->unadopted = RS_ERROR_INIT;
+        return true;
 }
 
 /* -- for the gate ----------------------------------------------------------------------------------------------- */

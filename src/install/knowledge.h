@@ -21,6 +21,8 @@ struct Installer;
 
 typedef struct Knowledge {
         TrustStore *store;
+        RsError unadopted;       /* why the set in the store is not in force; reason NONE: it is, or that was told */
+        char told[sizeof(((RsError *) NULL)->text)];
         TrustClock clock;
         Freshness freshness;
         bool loaded;             /* clock and freshness have been read from the state directory */

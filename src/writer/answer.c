@@ -272,7 +272,7 @@ static const AnswerEntry entries[] = {
 };
 
 void writer_answer(Answerer *a, Work *w) {
-        RsError err = RS_ERROR_INIT;
+        RsError err = RS_ERROR_INIT, unadopted;
         int r = -ENOSYS;
 
         for (size_t i = 0; i < ELEMENTSOF(entries); i++) {
@@ -288,6 +288,9 @@ void writer_answer(Answerer *a, Work *w) {
         }
         if (r >= 0 && encoder_finish(&w->answer) < 0)
                 r = rs_fail_oom(&err);
+        if (install_untold_trust_set(a->installer, &unadopted))
+                journal_say(LOG_ERR, MESSAGE_WRITER_TRUST_SET, NULL, &unadopted,
+                            "the trust set in the store is not adopted, ignoring: %s", unadopted.text);
         if (r < 0 && err.reason == RS_REASON_NONE)
                 (void) rs_fail(&err, INTERNAL, "request %u failed without a reason", w->type);
         w->error = err;

@@ -130,6 +130,8 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
 /* fresh = false: of the TPM, what this Installer read or wrote last; the TPM is not asked. */
 bool install_state_known(const Installer *i); /* fresh may be false */
 int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err);
+/* True, once for each cause: the set that lies in the trust store is not adopted, the accepted one stays in force. */
+bool install_untold_trust_set(Installer *i, RsError *ret);
 /* The running slot failed its trial, for the reason told in report; the other slot is next, if it is good.  STATE when
  * the running slot is good already. */
 int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);

@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/file.h>
 
 #include "chain.h"
 #include "device.h"
@@ -462,6 +463,27 @@ static void an_older_slot_is_not_made_active_by_a_message(void **state) {
         assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
 }
 
+/* S23: the store is another program's.  What is no set changes nothing and is told once. */
+static void a_trust_set_that_is_none_is_told_once(void **state) {
+        static const uint8_t noise[] = { 0x30, 0x03, 0x02, 0x01, 0x01 };
+        World *w = *state;
+        RsError err = RS_ERROR_INIT, told = RS_ERROR_INIT;
+        WriterTrust trust;
+
+        test_engine_close(&w->e);
+        (void) snprintf(w->d.trust_set, sizeof(w->d.trust_set), "%s/store.set", w->d.dir);
+        assert_int_equal(file_replace(AT_FDCWD, w->d.trust_set, SPAN_ARRAY(noise), 0644, &err), 0);
+        test_engine_open(&w->e, &w->d, on_step, w);
+        for (unsigned k = 0; k < 2; k++) {
+                assert_int_equal(install_trust(w->e.installer, &trust, &err), 0);
+                assert_int_equal(trust.reason, RS_REASON_NONE);
+                assert_int_equal(install_untold_trust_set(w->e.installer, &told), k == 0);
+        }
+        assert_int_not_equal(told.reason, RS_REASON_NONE);
+        install(w, &w->one); /* nothing is worse for it */
+        w->d.trust_set[0] = '\0';
+}
+
 static WriterSlotInfo slot_info(World *w, const char *name) {
         WriterSlotInfo slots[WRITER_SLOTS_MAX];
         RsError err = RS_ERROR_INIT;
@@ -792,6 +814,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(only_the_running_slot_is_marked_good, setup, teardown),
                 cmocka_unit_test_setup_teardown(an_older_slot_is_not_made_active_by_a_message, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_rejected_trial_is_told_by_the_other_slot, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_trust_set_that_is_none_is_told_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_trial_without_a_report_failed_as_well, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_list_of_the_authority_is_taken_without_links, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_root_on_another_slot_than_is_said_to_run_ends_everything, setup,
