@@ -82,7 +82,7 @@ def other_tpm(d):
     os.mkdir(other)
     d.vm.tpm = Tpm(other)
     d.vm.start()
-    refusal(d, 'B', 'NotProvisioned')
+    refusal(d, 'B', 'TpmCleared')
     d.vm.cut()
     d.vm.tpm = mine
 
