@@ -397,6 +397,7 @@ static int anchors_of_one_root(World *w, const Attack *a, RsError *err) {
         int k;
 
         (void) a;
+        assert_non_null(s);
         ca_cert_pem(&root, &pem);
         encoder_u8(&pem, 0);
         (void) snprintf(s->line, sizeof(s->line), TEST_LINE);

@@ -616,7 +616,7 @@ static int stalled(World *w, const Attack *a, RsError *err) {
 static int at_the_end(World *w, const Attack *a, RsError *err) {
         bool one_more = strstr(a->name, "more") != NULL;
         _cleanup_(freep) uint8_t *bytes = NULL;
-        const uint8_t *data;
+        const uint8_t *data = NULL;
         WriterFrame f = { 0 };
 
         for (f.image = give_tables(w); f.image < 2; f.image++)

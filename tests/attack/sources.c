@@ -85,6 +85,7 @@ static void make_bundle(const char *name, const TestRelease *r, Change change) {
         char path[160];
 
         add_frames(change.frames_of ? change.frames_of : r, 0, &frames);
+        assert_true(frames.data && frames.size > 2 * RS_FRAME_SIZE_MAX - 1);
         h.manifest.length = r->cms.size;
         h.links.length = change.without_links ? 0 : r->links.size;
         h.tables[0].length = r->images[0].encoded.size;
