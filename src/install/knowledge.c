@@ -119,7 +119,7 @@ int knowledge_refresh(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
-        /* What lies there and is no good set changes nothing.  reseal-certstore would not have stored it: so it is told. */
+        /* What lies there and is no good set changes nothing; reseal-certstore would not have stored it: it is told. */
         if (adopt(i, &why) < 0 && strcmp(why.text, i->knowledge.told) != 0)
                 i->knowledge.unadopted = why;
         return i->knowledge.loaded ? 0 : load_files(i, err);
