@@ -135,7 +135,7 @@ static int run(const char *path, uint64_t until, RsError *err) {
         const char *name = strrchr(path, '/') + 1;
         bool in_time;
         int status = 0, r;
-        pid_t pid;
+        pid_t pid = -1;
 
         r = start(path, &pid, err);
         if (r < 0)

@@ -184,8 +184,9 @@ int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_S
         if (i->release)
                 return rs_fail(err, BUSY, "an installation is running");
         r = read_booted(i, &i->booted, err);
-        if (r == 0)
-                r = running_state(i, &i->booted, &state, &running, err);
+        if (r < 0)
+                return r;
+        r = running_state(i, &i->booted, &state, &running, err);
         if (r < 0)
                 return r;
         if (running->good)

@@ -68,8 +68,9 @@ static int run(const char *config, RsError *err) {
         int r;
 
         r = confine_early(err);
-        if (r == 0)
-                r = manager_new(config, &m, err);
+        if (r < 0)
+                return r;
+        r = manager_new(config, &m, err);
         if (r >= 0)
                 r = sandbox_close(&m->config, err);
         if (r < 0)
