@@ -30,8 +30,9 @@
 
 static char directory[] = "/tmp/reseal-confine.XXXXXX";
 static const ConfineCalls service = { .service = true };
-static const char *const little_names[] = { "exit_group", "openat", "socket" };
-static const ConfineCalls little = { .allowed = little_names, .n_allowed = 2 };
+/* sigaltstack is AddressSanitizer's, before a function that does not return. */
+static const char *const little_names[] = { "exit_group", "openat", "sigaltstack" };
+static const ConfineCalls little = { .allowed = little_names, .n_allowed = ELEMENTSOF(little_names) };
 
 static int setup(void **state) {
         char path[64];
