@@ -16,7 +16,7 @@ import time
 from vm import Lost, Tpm, Vm
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NEEDS = ('qemu-system-x86_64', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-mkimage', 'grub-editenv', 'sfdisk',
+NEEDS = ('qemu-system-x86_64', 'qemu-img', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-mkimage', 'grub-editenv', 'sfdisk',
          'depmod', 'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon',
          'debugfs')
 
@@ -32,6 +32,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def copy(source, destination):
+    """A file or a directory, holes kept, in place of what is there."""
+    subprocess.run(['rm', '-rf', destination], check=True)
+    subprocess.run(['cp', '-a', '--sparse=always', source, destination], check=True)
+
+
 def check_tools():
     if os.geteuid() != 0:
         skip('needs root: file owners of the image')
@@ -45,9 +51,9 @@ def check_tools():
 
 
 class Device:
-    """From the factory; .vm is the machine.  Everything is gone when the script ends."""
+    """From the factory; .vm is the machine.  Everything is gone when the script ends.  snapshots: for prepare()."""
 
-    def __init__(self, name, factory=()):
+    def __init__(self, name, factory=(), snapshots=False):
         check_tools()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.begin = time.monotonic()
@@ -65,7 +71,11 @@ class Device:
         self.took('the factory')
         self.nginx = subprocess.Popen(['nginx', '-c', f'{self.work}/nginx.conf', '-p', f'{self.work}/nginx'],
                                       stderr=subprocess.DEVNULL)
-        self.vm = Vm(f'{self.work}/vm', f'{self.work}/disk.img', Tpm(f'{self.work}/dev/tpm'))
+        disk = f'{self.work}/disk.img'
+        if snapshots:
+            disk = f'{self.work}/disk.qcow2'
+            subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', 'disk.img', disk], check=True)
+        self.vm = Vm(f'{self.work}/vm', disk, Tpm(f'{self.work}/dev/tpm'))
 
     def _end(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)   # a second one does not end the clearing away
@@ -94,12 +104,54 @@ class Device:
         print(f'{self.n_checks - self.n_failed} of {self.n_checks} hold')
         sys.exit(self.n_failed != 0)
 
-    def scenario(self, steps):
-        """Runs steps(self); a machine that is lost is a failure that shows the end of its console."""
+    def _attempt(self, steps):
+        """A machine that is lost is a failure that shows the end of its console."""
         try:
             steps(self)
         except Lost as lost:
             self.check(str(lost), False, '\n'.join(f'{at:7.1f} {text}' for at, text in self.vm.lines[-40:]))
+
+    def scenario(self, steps):
+        """Runs steps(self), and that is all of the script."""
+        self._attempt(steps)
+        self.finish()
+
+    # -- many scenarios from one state ------------------------------------------------------------------------------
+
+    def _state(self):
+        return self.vm.disk, self.vm.variables, self.vm.tpm.state
+
+    def prepare(self):
+        """Here every scenario begins: the running machine, its disk, its TPM.  In .prepared/."""
+        self.vm.save('prepared')
+        self.vm.cut()
+        self.prepared = f'{self.work}/prepared'
+        os.mkdir(self.prepared)
+        for path in self._state():
+            copy(path, f'{self.prepared}/{os.path.basename(path)}')
+
+    def restore(self):
+        self.vm.cut()
+        for path in self._state():
+            copy(f'{self.prepared}/{os.path.basename(path)}', path)
+        self.vm.start(load='prepared')
+
+    def scenarios(self, prepare, all_of_them):
+        """prepare(self), then each scenario(self) from the state it left; or those that are named as arguments."""
+        named = sys.argv[1:]
+        unknown = set(named) - {scenario.__name__ for scenario in all_of_them}
+        if unknown:
+            sys.exit(f'unknown: {", ".join(unknown)}; known: {", ".join(s.__name__ for s in all_of_them)}')
+        self._attempt(prepare)
+        if self.n_failed == 0:
+            self.prepare()
+            for scenario in all_of_them:
+                if not named or scenario.__name__ in named:
+                    begin = time.monotonic()
+                    print(f'---- {scenario.__name__}: {scenario.__doc__.splitlines()[0]}', flush=True)
+                    self.restore()
+                    self._attempt(scenario)
+                    self.took(scenario.__name__, begin)
         self.finish()
 
     # -- what is done -------------------------------------------------------------------------------------------------
@@ -142,6 +194,12 @@ class Device:
             if time.monotonic() > end:
                 raise Lost(f'"{command}" does not say "{pattern}": {output}')
             time.sleep(0.3)
+
+    def confirmed(self, slot):
+        """reseal-health has marked the running slot good, for us and for the loader."""
+        self.until('resealctl slots', rf'rootfs\.{slot.lower()} .* good, running')
+        env = self.environment()
+        self.check(f'the health check marks slot {slot} good', env.get(f'{slot}_OK') == '1', env)
 
     def environment(self):
         """GRUB's block as it is on the disk now, read in the guest."""

@@ -7,8 +7,8 @@
 #   WORK/dev/tpm        the TPM's state, provisioned
 #   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
 #
-# --tries: attempts of a new slot, 3; --more: also a release 3 that has no init, and a release 4 of security epoch 1;
-# --hooks: slot A starts with an initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
+# --tries: attempts of a new slot, 3; --more: also releases 3 that panics, 4 of security epoch 1, 5 that hangs, 6 that fails
+# its health check; --hooks: slot A starts with an initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
 #
 # Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
 # other, only that the device does not run yet.  Needs root.
@@ -56,6 +56,8 @@ C
         # the sample as it is, but for line, board and attempts
         sed -e 's/^line=.*/line=gateway/' -e 's/^compatible=.*/compatible=board/' -e "s/^tries=.*/tries=$tries/" "$root/conf/writer.conf" \
                 >"$work/etc/reseal/writer.conf"
+        # a release is good when its daemon runs and the checks of its image pass
+        printf '[health]\nunits=reseald.service\nsettle=2s\nchecks=/etc/reseal/health.d\ndeadline=10min\n' >"$work/etc/reseal/health.conf"
         chmod 644 "$work"/etc/reseal/*
 }
 
@@ -70,8 +72,12 @@ slot_a() {
         source_up
         bundle r1.rsb 1 "$work/rootfs-1"
         bundle r2.rsb 2 "$work/rootfs-2"
-        [ -z "$more" ] || bundle r3.rsb 3 "$work/rootfs-3"
-        [ -z "$more" ] || bundle r4.rsb 4 "$work/rootfs-4" --epoch 1
+        if [ -n "$more" ]; then
+                bundle r3.rsb 3 "$work/rootfs-3"
+                bundle r4.rsb 4 "$work/rootfs-4" --epoch 1
+                bundle r5.rsb 5 "$work/rootfs-5" --epoch 1
+                bundle r6.rsb 6 "$work/rootfs-6" --epoch 1
+        fi
         writer_up
         bus_up dev open
         daemon_up dev
@@ -165,7 +171,7 @@ mkdir -p "$work"
 "$here/tree.sh" "$cache"
 "$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
 etc
-"$here/image.sh" "$cache" "$build" "$work" ${more:+3=usr/sbin/init 4}
+"$here/image.sh" "$cache" "$build" "$work" ${more:+3=panic 4 5=hang 6=sick}
 [ -z "$hooks" ] || "$here/hooks.sh" "$cache" "$work"
 slot_mib=$((($(stat -c %s "$work/rootfs-1") + $(stat -c %s "$work/rootfs-2")) / 2 / 1048576 + 16))
 device_up

@@ -1,32 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What must not start does not, says why, and the device goes on: a flipped block (dm-verity), a release without
-init (panic), yesterday's disk under today's TPM (FLOOR), another TPM.  One attempt per new slot, so that each failure
-costs one restart (S12, S13)."""
+"""fallback.py [SCENARIO...]: what must not start does not, says why, and the device goes on in the slot it had (S12, S13, S73).
 
-import json
+Each scenario begins with the same machine: it runs slot A, which is good, and slot B is empty.  New slots get one attempt,
+so that each failure costs one restart; that three are counted down one by one is shown by smoke.py and unit/boot-grub."""
+
 import os
+import re
 import shutil
-import subprocess
 
-from device import Device
+from device import Device, copy
 from vm import Tpm
 
 DATA_OFFSET = 4 << 20          # of the image in a slot, docs/format-slot.md
-
-
-def partition(disk, name):
-    table = json.loads(subprocess.run(['sfdisk', '--json', disk], stdout=subprocess.PIPE, check=True).stdout)
-    part = next(p for p in table['partitiontable']['partitions'] if p.get('name') == name)
-    return part['start'] * 512
-
-
-def flip(disk, offset):
-    with open(disk, 'r+b') as f:
-        f.seek(offset)
-        byte = f.read(1)[0]
-        f.seek(offset)
-        f.write(bytes([byte ^ 1]))
+SLOT_B = '$(readlink -f /dev/disk/by-partlabel/reseal-slot-rootfs-b)'
 
 
 def refusal(d, slot, reason):
@@ -35,66 +22,110 @@ def refusal(d, slot, reason):
     d.vm.wait('reseal-unlock: The device restarts')
 
 
-def confirm(d, slot):
-    d.until('resealctl status', rf'Running +{slot}')
-    d.run(f'slot {slot} is marked good', 'resealctl mark good')
+def install(d, release):
+    d.run(f'release {release} is installed to slot B', f'resealctl install {d.url(f"r{release}.rsb")}')
+
+
+def falls_back(d, words=''):
+    """Slot A runs again and tells what became of B; words: what the failed release itself could leave behind."""
+    d.up('A', 1)
+    d.until('resealctl status', r'Running +A')
+    told = d.vm.run('resealctl slots')[1]
+    d.check('slot B is shown as failed' + (', with the words of its health check' if words else ''),
+            'failed its trial' in told and words in told, told)
+    told = d.vm.run('resealctl status')[1]
+    d.check('the state is REJECTED', re.search(r'^State +REJECTED', told, re.M), told)
+    d.until('journalctl -b -u reseald --no-pager', 'trial')
+    env = d.environment()
+    d.check('slot B is not startable any more', env.get('B_OK') == '0' and env.get('B_TRY') == '0' and env.get('A_OK') == '1', env)
 
 
 def flipped_block(d):
-    """One bit of the first block of slot B: dm-verity does not open, the loader falls back."""
-    d.run('release 2 is installed to slot B', f'resealctl install {d.url("r2.rsb")}')
-    d.vm.off()
-    flip(d.vm.disk, partition(d.vm.disk, 'reseal-slot-rootfs-b') + DATA_OFFSET + 100)
-    d.vm.start()
+    """one bit of the image's first block: dm-verity does not open"""
+    install(d, 2)
+    at = DATA_OFFSET + 100
+    d.run('a bit of slot B is flipped', f'dev={SLOT_B}; byte=$(dd if=$dev bs=1 skip={at} count=1 status=none | od -An -tu1) && '
+          f'printf "\\\\$(printf %o $((byte ^ 1)))" | dd of=$dev bs=1 seek={at} conv=notrunc,fsync status=none')
+    d.vm.send('systemctl reboot')
     refusal(d, 'B', 'Root')
-    d.up('A', 1)
+    falls_back(d)
+
+
+def no_unsealing(d):
+    """the sealed key in slot B's token is damaged: the TPM does not give the key"""
+    install(d, 2)
+    d.run('a digit of the sealed key is changed',
+          f'dev={SLOT_B}; cryptsetup token export --token-id 0 $dev >/run/token && '
+          """sed -i -E 's/("blob": *"[0-9a-f]{40})0/\\11/;t;s/("blob": *"[0-9a-f]{40})./\\10/' /run/token && """
+          'cryptsetup token import --token-id 0 --token-replace --json-file /run/token $dev')
+    d.vm.send('systemctl reboot')
+    refusal(d, 'B', 'TpmOther')     # no TPM but the one that sealed it can tell a damaged blob from a foreign one
+    falls_back(d)
 
 
 def panic(d):
-    """Release 3 has no init: the kernel panics, panic= restarts, the loader falls back."""
-    d.run('release 3, which has no init, is installed to slot B', f'resealctl install {d.url("r3.rsb")}')
+    """release 3 has no init: the kernel panics, panic= restarts"""
+    install(d, 3)
     d.vm.send('systemctl reboot')
     d.vm.wait('Kernel panic', 900)
-    d.up('A', 1)
+    falls_back(d)
+
+
+def hang(d):
+    """release 5 hangs: nobody feeds the watchdog"""
+    install(d, 5)
+    d.vm.send('systemctl reboot')
+    d.vm.wait('boot-test: hanging', 900)
+    falls_back(d)
+
+
+def sick(d):
+    """release 6 fails its health check: it says so itself, and restarts"""
+    install(d, 6)
+    d.vm.send('systemctl reboot')
+    d.up('B', 6, tries=0)
+    falls_back(d, words='the sensor does not answer')
 
 
 def old_disk(d):
-    """A release of a higher epoch is confirmed; yesterday's disk does not open any more, today's does."""
-    today, yesterday = d.vm.disk, f'{d.work}/yesterday.img'
-    d.vm.off()
-    shutil.copy(today, yesterday)
-    d.start('A', 1)
-    d.run('release 4 of a higher epoch is installed to slot B', f'resealctl install {d.url("r4.rsb")}')
+    """release 4, of a higher security epoch, is confirmed: yesterday's disk does not open under today's TPM"""
+    install(d, 4)
     d.reboot('B', 4, tries=0)
-    confirm(d, 'B')
+    d.confirmed('B')
     d.vm.off()
-    d.vm.disk = yesterday
+    today = f'{d.work}/today.qcow2'
+    shutil.move(d.vm.disk, today)
+    copy(f'{d.prepared}/{os.path.basename(d.vm.disk)}', d.vm.disk)
     d.vm.start()
     refusal(d, 'A', 'TpmAuth')
     d.vm.cut()
-    d.vm.disk = today
+    shutil.move(today, d.vm.disk)
     d.start('B', 4)
     d.vm.off()
-
-
-def other_tpm(d):
-    mine, other = d.vm.tpm, f'{d.work}/other-tpm'
-    os.mkdir(other)
-    d.vm.tpm = Tpm(other)
-    d.vm.start()
-    refusal(d, 'B', 'TpmCleared')
-    d.vm.cut()
-    d.vm.tpm = mine
-
-
-def steps(d):
-    d.start('A', 1, tries=2)
-    confirm(d, 'A')
-    flipped_block(d)
-    panic(d)
-    old_disk(d)
-    other_tpm(d)
     d.check('no attempt is counted in the TPM', d.lockout_counter() == 0)
 
 
-Device('fallback', factory=['--tries', '1', '--more']).scenario(steps)
+def other_tpm(d):
+    """the same disk with another TPM: nothing opens"""
+    mine, other = d.vm.tpm, f'{d.work}/other-tpm'
+    d.vm.cut()
+    os.mkdir(other)
+    d.vm.tpm = Tpm(other)
+    try:
+        d.vm.start()
+        refusal(d, 'A', 'TpmCleared')
+        d.vm.cut()
+    finally:
+        d.vm.cut()
+        d.vm.tpm = mine
+    d.start('A', 1)
+
+
+def prepare(d):
+    d.start('A', 1, tries=2)
+    d.confirmed('A')
+    d.run('all is quiet', 'sync')
+
+
+Device('fallback', factory=['--tries', '1', '--more'], snapshots=True).scenarios(
+    prepare, [flipped_block, no_unsealing, panic, hang, sick, old_disk, other_tpm])

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/image.sh CACHE BUILD WORK [RELEASE[=PATH]...] - from the cached tree (tree.sh) and our programs, as `meson install` leaves them:
+# tests/boot/image.sh CACHE BUILD WORK [RELEASE[=FAULT]...] - from the cached tree (tree.sh) and our programs, as `meson install` leaves them:
 #
 #   WORK/vmlinuz  WORK/initrd        kernel and initramfs
 #   WORK/root                        the device's root as a tree (its /var goes to the data partition)
-#   WORK/rootfs-1  WORK/rootfs-2     release 1 and its successor, erofs; and each RELEASE named, without PATH
+#   WORK/rootfs-1  WORK/rootfs-2     release 1 and its successor, erofs; and each RELEASE named
+#
+# FAULT: panic (no init, the kernel panics), hang (an init that does nothing), sick (its health check fails).
 #
 # WORK/etc/ is laid over /etc: configuration and anchors.  Needs root: the tree has owners.
 set -euo pipefail
@@ -13,8 +15,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${1:?image.sh CACHE BUILD WORK} build=$2 work=$3
 version=$(ls "$cache/kernel/lib/modules")
-in_initrd=(virtio_pci virtio_blk erofs dm_mod dm_crypt dm_verity xts ecb aesni_intel sha256_ssse3 crc32c_generic libcrc32c)
-in_root=("${in_initrd[@]}" virtio_net virtio_console virtio_rng vfat nls_ascii nls_cp437 nls_utf8 softdog)
+in_initrd=(virtio_pci virtio_blk erofs dm_mod dm_crypt dm_verity softdog xts ecb aesni_intel sha256_ssse3 crc32c_generic libcrc32c)
+in_root=("${in_initrd[@]}" virtio_net virtio_console virtio_rng vfat nls_ascii nls_cp437 nls_utf8)
 
 modules() { # DESTINATION NAME...: with what they depend on
         local to=$1/lib/modules/$version file
@@ -77,6 +79,7 @@ slim() {
 
 configure() {
         local root=$1
+        mkdir -p "$root/etc/systemd/system.conf.d"
         systemd-sysusers --root="$root" reseal.conf >/dev/null
         rm -f "$root/etc/machine-id" "$root/etc/fstab" "$root/etc/hostname"
         : >"$root/etc/machine-id"
@@ -99,6 +102,14 @@ F
         ln -s /usr/lib/systemd/system/reseal-writer.socket "$root/etc/systemd/system/sockets.target.wants/"
         cp -a "$work/etc/." "$root/etc/"
         chown -R root:root "$root/etc/reseal"
+        install -d "$root/etc/reseal/health.d"
+        install /dev/null "$root/etc/reseal/health.d/10-sensor"
+        mkdir -p "$root/etc/systemd/system/boot-complete.target.requires"
+        ln -s /usr/lib/systemd/system/reseal-health.service "$root/etc/systemd/system/multi-user.target.wants/"
+        ln -s /usr/lib/systemd/system/reseal-health.service "$root/etc/systemd/system/boot-complete.target.requires/"
+        ln -s /usr/lib/systemd/system/reseal-health.socket "$root/etc/systemd/system/sockets.target.wants/"
+        # the sample, with time for machines that are slow
+        sed 's/^RuntimeWatchdogSec=.*/RuntimeWatchdogSec=2min/' "$here/../../conf/watchdog.conf" >"$root/etc/systemd/system.conf.d/watchdog.conf"
         chroot "$root" reseal-provision drop-in --output /etc/systemd/system/reseal-writer.service.d/50-slots.conf >/dev/null
         slim "$root"
 }
@@ -111,10 +122,25 @@ root() {
         configure "$work/root"
 }
 
-release() { # NUMBER [PATH LEFT OUT]
+fault() { # NAME: the device's root with it; "" without any
+        ln -sf /lib/systemd/systemd "$work/root/usr/sbin/init"
+        printf '#!/bin/sh\necho "the sensor answers"\n' >"$work/root/etc/reseal/health.d/10-sensor"
+        case $1 in
+        panic) rm "$work/root/usr/sbin/init" ;;
+        hang)
+                rm "$work/root/usr/sbin/init"
+                printf '#!/bin/sh\necho "boot-test: hanging" >/dev/console\nexec sleep infinity\n' >"$work/root/usr/sbin/init"
+                chmod 755 "$work/root/usr/sbin/init"
+                ;;
+        sick) printf '#!/bin/sh\necho "the sensor does not answer" >&2\nexit 1\n' >"$work/root/etc/reseal/health.d/10-sensor" ;;
+        esac
+}
+
+release() { # NUMBER [FAULT]
         echo "$1" >"$work/root/etc/reseal-release"
+        fault "${2:-}"
         mkfs.erofs -zlz4 -T1767225600 -U 8b1c9a52-6a55-4f7e-8f1e-2d1f6d6e0001 --exclude-regex='^var/.' \
-                ${2:+--exclude-path="$2"} "$work/rootfs-$1" "$work/root" >"$work/erofs.log" 2>&1 || { cat "$work/erofs.log" >&2; return 1; }
+                "$work/rootfs-$1" "$work/root" >"$work/erofs.log" 2>&1 || { cat "$work/erofs.log" >&2; return 1; }
         truncate -s %4096 "$work/rootfs-$1"
 }
 
@@ -122,7 +148,7 @@ programs
 root
 initrd
 for n in 1 2 "${@:4}"; do
-        # shellcheck disable=SC2046 # a number, and perhaps a path
+        # shellcheck disable=SC2046 # a number, and perhaps a fault
         release $(tr = ' ' <<<"$n")
 done
 rm -rf "$work/dest"

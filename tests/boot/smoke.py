@@ -14,13 +14,6 @@ from device import Device
 CUT_AT = r'^t [1-9]\d{7}'       # ten million bytes or more are written and proven
 
 
-def confirm(d, slot):
-    d.until('resealctl status', rf'Running +{slot}')
-    d.run(f'slot {slot} is marked good', 'resealctl mark good')
-    env = d.environment()
-    d.check(f'slot {slot} is good for the loader', env.get(f'{slot}_OK') == '1', env)
-
-
 def cut_while_writing(d):
     """From a slow source, so that the cut comes before the end however slow the machine is."""
     ticket = os.path.relpath(glob.glob(f'{d.work}/www/tickets/{d.bundle_id("r2.rsb")}/*.rst')[0], f'{d.work}/www')
@@ -47,12 +40,12 @@ def steps(d):
     d.start('A', 1, tries=2)
     d.run('root is mounted from dm-verity, read-only', "findmnt -n -o SOURCE,OPTIONS / | grep -E '^/dev/mapper/root +ro'")
     print('     ' + d.run('the kernel log tells of the unlocking', 'dmesg | grep reseal-unlock'))
-    confirm(d, 'A')
+    d.confirmed('A')
     cut_while_writing(d)
     d.start('A', 1)
     goes_on(d)
     d.reboot('B', 2, tries=2)
-    confirm(d, 'B')
+    d.confirmed('B')
     d.vm.off()
     d.check('no attempt is counted in the TPM', d.lockout_counter() == 0)
 

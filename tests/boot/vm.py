@@ -9,15 +9,16 @@
     vm.run('resealctl status')                 # in the guest, through a virtio port: (exit status, output)
     vm.cut()                                   # power off, in the middle of whatever it does
     vm.off()                                   # shut down properly
+    vm.save('up')  vm.start(load='up')         # the running machine into its disk, and on from there; disk: a qcow2
 
 Waits are for lines and answers, never for an amount of time; the limits only end what hangs.  Everything that is
 started here is ended here, by its process id, also when the script dies (PR_SET_PDEATHSIG)."""
 
 import ctypes
+import json
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -78,17 +79,21 @@ class Vm:
         os.makedirs(directory, exist_ok=True)
         self.log = open(os.path.join(directory, 'console.log'), 'ab')
         self.agent_path = os.path.join(directory, 'agent')
-        self.variables = os.path.join(directory, 'variables.fd')
+        self.monitor_path = os.path.join(directory, 'monitor')
+        # A snapshot goes into all that can be written, so the variables must be able to hold one too.
+        self.format = 'qcow2' if disk.endswith('.qcow2') else 'raw'
+        self.variables = os.path.join(directory, 'variables.' + self.format)
         if not os.path.exists(self.variables):
-            shutil.copy(VARIABLES, self.variables)
+            subprocess.run(['qemu-img', 'convert', '-q', '-O', self.format, VARIABLES, self.variables], check=True)
 
     def _arguments(self):
         return ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-no-reboot',
                 '-m', str(self.memory), '-nodefaults', '-no-user-config', '-display', 'none',
                 '-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console',
+                '-qmp', f'unix:{self.monitor_path},server=on,wait=off',
                 '-drive', f'if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}',
-                '-drive', f'if=pflash,format=raw,unit=1,file={self.variables}',
-                '-drive', f'if=none,id=disk,file={self.disk},format=raw,cache=writeback',
+                '-drive', f'if=pflash,format={self.format},unit=1,file={self.variables}',
+                '-drive', f'if=none,id=disk,file={self.disk},format={self.format},cache=writeback',
                 '-device', 'virtio-blk-pci,drive=disk,bootindex=0',
                 '-chardev', f'socket,id=tpm,path={self.tpm.socket}', '-tpmdev', 'emulator,id=tpm0,chardev=tpm',
                 '-device', 'tpm-tis,tpmdev=tpm0',
@@ -97,14 +102,17 @@ class Vm:
                 '-chardev', f'socket,id=agent,path={self.agent_path},server=on,wait=off',
                 '-device', 'virtserialport,chardev=agent,name=org.reseal.test']
 
-    def start(self):
+    def start(self, load=None):
         self.tpm.start()
         self.started = time.monotonic()
         self.lines, self.rest, self.seen, self.n_restarts = [], b'', 0, 0
-        self._spawn()
+        self._spawn(['-loadvm', load] if load else [])
 
-    def _spawn(self):
-        self.process = subprocess.Popen(self._arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    def _spawn(self, more=()):
+        for path in (self.agent_path, self.monitor_path):
+            if os.path.exists(path):
+                os.unlink(path)
+        self.process = subprocess.Popen([*self._arguments(), *more], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, preexec_fn=_dies_with_us)
         os.set_blocking(self.process.stdout.fileno(), False)
 
@@ -179,19 +187,37 @@ class Vm:
             if time.monotonic() > end:
                 raise Lost(f'no answer to "{command}"')
 
+    def _open_agent(self, end):
+        while True:
+            self.agent = socket.socket(socket.AF_UNIX)
+            try:
+                self.agent.connect(self.agent_path)
+                return
+            except OSError:
+                self.agent.close()
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self._drain(0)
+                    raise Lost('the machine is not there') from None
+                time.sleep(0.05)
+
+    def _greet(self, greeting, end):
+        """True when the guest repeats it.  Late answers to questions before come first and are passed over."""
+        self.agent.sendall(f'echo {greeting}\n'.encode())
+        data = b''
+        while time.monotonic() < end:
+            data += self._receive(end)
+            if data.endswith(f'{greeting}\nRC 0\n'.encode()):
+                return True
+        return False
+
     def _connect(self, end):
-        # The guest may not have opened its end yet: ask until an answer to this very question comes.
+        # The guest may not have opened its end yet, and what was sent before that is lost: ask until it answers.
         for n in range(10000):
             if time.monotonic() > end:
                 raise Lost('the guest does not answer')
-            self.agent = socket.socket(socket.AF_UNIX)
-            self.agent.connect(self.agent_path)
-            try:
-                if self._answer(f'echo hello {n}', min(end, time.monotonic() + 5 + n)) == (0, f'hello {n}'):
-                    return
-            except Lost:
-                if self.process.poll() is not None:
-                    raise
+            self._open_agent(end)
+            if self._greet(f'hello {n}', min(end, time.monotonic() + 5 + n)):
+                return
             self.agent.close()
 
     def run(self, command, limit=600):
@@ -205,6 +231,27 @@ class Vm:
         if not self.agent:
             self._connect(time.monotonic() + 600)
         self.agent.sendall(command.encode() + b'\n')
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def save(self, name):
+        """Memory, devices, TPM and disk as they are now; the machine stands still afterwards and wants to be cut.
+        Random numbers, also the TPM's, come again the same after each start from it."""
+        self.forget_agent()
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(self.monitor_path)
+            stream = monitor.makefile('rw', encoding='utf-8')
+            for command, arguments in (('qmp_capabilities', {}), ('stop', {}),
+                                       ('human-monitor-command', {'command-line': f'savevm {name}'})):
+                stream.write(json.dumps({'execute': command, 'arguments': arguments}) + '\n')
+                stream.flush()
+                answer = {}
+                while 'return' not in answer and 'error' not in answer:
+                    answer = json.loads(stream.readline())
+                if answer.get('return'):        # savevm says something only when it fails
+                    raise Lost(f'{command}: {answer["return"]}')
+                if 'error' in answer:
+                    raise Lost(f'{command}: {answer["error"]}')
 
     # -- power --------------------------------------------------------------------------------------------------------
 
