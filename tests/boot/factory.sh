@@ -8,7 +8,8 @@
 #   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
 #
 # --tries: attempts of a new slot, 3; --more: also releases 3 that panics, 4 of security epoch 1, 5 that hangs, 6 that fails
-# its health check; --hooks: slot A starts with an initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
+# its health check; --health: reseal-health ends each trial, otherwise the scenario does; --hooks: slot A starts with an
+# initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
 #
 # Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
 # other, only that the device does not run yet.  Needs root.
@@ -16,12 +17,13 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
-tries=3 more= hooks=
+tries=3 more= hooks= health=
 while [[ ${1:-} = --* ]]; do
         case $1 in
         --tries) tries=$2 && shift ;;
         --more) more=yes ;;
         --hooks) hooks=yes ;;
+        --health) health=yes ;;
         *) exit 2 ;;
         esac
         shift
@@ -57,7 +59,7 @@ C
         sed -e 's/^line=.*/line=gateway/' -e 's/^compatible=.*/compatible=board/' -e "s/^tries=.*/tries=$tries/" "$root/conf/writer.conf" \
                 >"$work/etc/reseal/writer.conf"
         # a release is good when its daemon runs and the checks of its image pass
-        printf '[health]\nunits=reseald.service\nsettle=2s\nchecks=/etc/reseal/health.d\ndeadline=10min\n' >"$work/etc/reseal/health.conf"
+        [ -z "$health" ] || printf '[health]\nunits=reseald.service\nsettle=2s\nchecks=/etc/reseal/health.d\ndeadline=10min\n' >"$work/etc/reseal/health.conf"
         chmod 644 "$work"/etc/reseal/*
 }
 

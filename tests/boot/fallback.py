@@ -84,7 +84,7 @@ def sick(d):
     install(d, 6)
     d.vm.send('systemctl reboot')
     d.up('B', 6, tries=0)
-    falls_back(d, words='the sensor does not answer')
+    falls_back(d, words='check 10-sensor failed with status 1')
 
 
 def old_disk(d):
@@ -127,5 +127,5 @@ def prepare(d):
     d.run('all is quiet', 'sync')
 
 
-Device('fallback', factory=['--tries', '1', '--more'], snapshots=True).scenarios(
+Device('fallback', factory=['--tries', '1', '--more', '--health'], snapshots=True).scenarios(
     prepare, [flipped_block, no_unsealing, panic, hang, sick, old_disk, other_tpm])

@@ -50,4 +50,4 @@ def steps(d):
     d.check('no attempt is counted in the TPM', d.lockout_counter() == 0)
 
 
-Device('boot').scenario(steps)
+Device('boot', factory=['--health']).scenario(steps)

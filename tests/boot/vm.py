@@ -41,8 +41,8 @@ def _dies_with_us():
 
 
 class Tpm:
-    def __init__(self, state):
-        self.state = state
+    def __init__(self, state, level=1):
+        self.state, self.level = state, level
         self.socket = os.path.join(state, 'vm.sock')
         self.process = None
 
@@ -51,7 +51,7 @@ class Tpm:
             os.unlink(self.socket)
         self.process = subprocess.Popen(
             ['swtpm', 'socket', '--tpm2', '--tpmstate', f'dir={self.state}', '--ctrl', f'type=unixio,path={self.socket}',
-             '--log', f'file={self.state}/vm.log,level=1', '--terminate'], preexec_fn=_dies_with_us)
+             '--log', f'file={self.state}/vm.log,level={self.level},truncate', '--terminate'], preexec_fn=_dies_with_us)
         end = time.monotonic() + 60
         while not os.path.exists(self.socket):
             if self.process.poll() is not None or time.monotonic() > end:
