@@ -110,7 +110,10 @@ static int fetch_beside(const EvidencePlace *place, const char *name, size_t max
 
 /* -- revocation ------------------------------------------------------------------------------------------------- */
 
-/* One by one: an old list does not keep a new one out. */
+/*
+ * One by one: neither an old list keeps a new one out, nor one of a CA that this device does not trust (any more, or
+ * yet: a source serves devices on both sides of a change of roots).
+ */
 static int send_crls(SourceLists *lists, WriterClient *writer, Span set, RsError *err) {
         Reader r = READER(set);
         uint32_t n = reader_u32(&r);
@@ -129,7 +132,7 @@ static int send_crls(SourceLists *lists, WriterClient *writer, Span set, RsError
                 if (encoder_finish(&one) < 0)
                         return rs_fail_oom(err);
                 if (writer_call_evidence(writer, WRITER_EVIDENCE_CRLS, encoder_view(&one), &changed, &why) < 0 &&
-                    why.reason != RS_REASON_CRL_ROLLBACK)
+                    why.reason != RS_REASON_CRL_ROLLBACK && why.reason != RS_REASON_CERTIFICATE)
                         return rs_pass(err, &why);
                 if (why.reason == RS_REASON_NONE && lists && source_lists_add(lists, der, err) < 0)
                         return -err->errnum;

@@ -3,8 +3,8 @@
  * lists - which certificates of the source are revoked, kept between jobs.
  *
  * The writer keeps all lists and guards their numbers by the TPM; reseald needs those of the source before it speaks to
- * one, and keeps copies.  A copy that was put back is found by its number, which the writer tells.  Revocation takes
- * effect at the next handshake and at the next ticket.
+ * one, and keeps copies.  A copy that was put back, or is gone, is found by the number that the writer tells.
+ * Revocation takes effect at the next handshake and at the next ticket.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -91,17 +91,26 @@ int source_lists_add(SourceLists *l, Span der, RsError *err) {
         return changed ? save(l, err) : 0;
 }
 
-int source_lists_check(const SourceLists *l, const WriterTrust *trust, RsError *err) {
+/* 0: there is none of this issuer. */
+static uint64_t number_of(const SourceLists *l, const uint8_t issuer_key[32]) {
         for (uint32_t i = 0; i < crl_set_count(l->set); i++) {
                 CrlInfo own;
 
                 crl_set_info(l->set, i, &own);
-                for (uint32_t k = 0; k < trust->n_crls; k++)
-                        if (memcmp(own.issuer_key, trust->crls[k].issuer_key, sizeof(own.issuer_key)) == 0 &&
-                            own.number < trust->crls[k].number)
-                                return rs_fail(err, CRL_ROLLBACK, "%s: number %llu here, %llu at the writer", own.issuer,
-                                               (unsigned long long) own.number,
-                                               (unsigned long long) trust->crls[k].number);
+                if (memcmp(own.issuer_key, issuer_key, sizeof(own.issuer_key)) == 0)
+                        return own.number;
+        }
+        return 0;
+}
+
+int source_lists_check(const SourceLists *l, const WriterTrust *trust, RsError *err) {
+        for (uint32_t k = 0; k < trust->n_crls; k++) {
+                uint64_t own = number_of(l, trust->crls[k].issuer_key);
+
+                if (own < trust->crls[k].number && anchors_have_key(l->source, trust->crls[k].issuer_key))
+                        return rs_fail(err, CRL_ROLLBACK, "%s: number %llu here, %llu at the writer",
+                                       trust->crls[k].issuer, (unsigned long long) own,
+                                       (unsigned long long) trust->crls[k].number);
         }
         return 0;
 }

@@ -451,6 +451,20 @@ int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, 
         return describe(leaf, ret_signer, err);
 }
 
+bool anchors_have_key(const TrustAnchors *a, const uint8_t spki_sha256[32]) {
+        STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(a->store);
+
+        for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+                X509 *anchor = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+                RsError unused = RS_ERROR_INIT;
+                uint8_t key[32];
+
+                if (anchor && path_spki_sha256(anchor, key, &unused) == 0 && memcmp(key, spki_sha256, sizeof(key)) == 0)
+                        return true;
+        }
+        return false;
+}
+
 /* -- issuers of revocation lists -------------------------------------------------------------------------------- */
 
 bool path_is_anchor(const X509 *cert, const TrustAnchors *anchors) {

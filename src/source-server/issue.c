@@ -41,6 +41,7 @@ static int check_device(const TicketRules *rules, X509 *device, RsError *err) {
                 .key_agreement = true,
                 .time_low = rules->now,
                 .time_high = rules->now,
+                .crls = rules->crls,
         };
         SignerInfo ignored;
 
@@ -59,7 +60,12 @@ static int device_point(X509 *device, uint8_t ret[RS_POINT_SIZE], RsError *err) 
 }
 
 static int verify_own(const TicketRules *rules, Span der, RsError *err) {
-        const PathRules path = { .eku_oid = RS_OID_EKU_TICKET, .time_low = rules->now, .time_high = rules->now };
+        const PathRules path = {
+                .eku_oid = RS_OID_EKU_TICKET,
+                .time_low = rules->now,
+                .time_high = rules->now,
+                .crls = rules->crls,
+        };
         _cleanup_(freep) uint8_t *content = NULL;
         SignerInfo ignored;
         size_t size;

@@ -27,6 +27,7 @@ typedef struct TicketRules {
         struct stack_st_X509 *chain;      /* NULL: the source root issued ticket_cert */
         const TrustAnchors *device_ca;    /* NULL: devices are not checked */
         const TrustAnchors *source_root;  /* NULL: else each ticket is verified before it is written */
+        const CrlSet *crls;               /* NULL: nobody is revoked */
         uint64_t now;
         uint64_t not_after;               /* 0 = no end */
 } TicketRules;

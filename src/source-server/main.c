@@ -5,7 +5,7 @@
  *
  *   user            whoever may use the transport, ticket or freshness key; never root for its own sake
  *   holds           the content key of one release, in a Secret, while it runs
- *   hostile input   bundles and device certificates
+ *   hostile input   bundles, device certificates, revocation lists
  *   never           sign a release, speak to the network
  *
  * Exit status: 0 done, 1 refused or failed (the reason first on stderr), 2 not understood.
@@ -21,6 +21,7 @@
 #include <reseal/pki/cms.h>
 
 #include "issue.h"
+#include "lists.h"
 #include "offer.h"
 #include "options.h"
 #include "publish.h"
@@ -31,6 +32,7 @@ typedef struct Keys {
         STACK_OF(X509) *transport_cert, *ticket_cert, *chain;
         EVP_PKEY *transport_key, *ticket_key;
         TrustAnchors *device_ca, *source_root;
+        CrlSet *crls;
 } Keys;
 
 static void keys_done(Keys *k) {
@@ -41,6 +43,7 @@ static void keys_done(Keys *k) {
         EVP_PKEY_freep(&k->ticket_key);
         k->device_ca = anchors_free(k->device_ca);
         k->source_root = anchors_free(k->source_root);
+        k->crls = crl_set_free(k->crls);
 }
 
 static int load_keys(const Options *o, Keys *k, RsError *err) {
@@ -55,6 +58,8 @@ static int load_keys(const Options *o, Keys *k, RsError *err) {
                 r = anchors_load(o->device_ca, &k->device_ca, err);
         if (r >= 0 && o->source_root)
                 r = anchors_load(o->source_root, &k->source_root, err);
+        if (r >= 0 && o->n_crls)
+                r = lists_load(o, k->device_ca, k->source_root, &k->crls, err);
         if (r >= 0)
                 r = key_load(o->transport_key, &k->transport_key, err);
         if (r >= 0)
@@ -84,6 +89,7 @@ static int make_tickets(const Options *o, const Offer *offer, const char *direct
                 .chain = keys.chain,
                 .device_ca = keys.device_ca,
                 .source_root = keys.source_root,
+                .crls = keys.crls,
                 .now = o->now,
                 .not_after = o->not_after,
         };
@@ -123,6 +129,8 @@ static int run(const Options *o, RsError *err) {
 
         if (o->verb == VERB_STATEMENT)
                 return state_latest(o, err);
+        if (o->verb == VERB_LISTS)
+                return lists_write(o, err);
         if (o->firmware_root) {
                 r = anchors_load(o->firmware_root, &firmware_root, err);
                 if (r < 0)

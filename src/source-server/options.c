@@ -23,6 +23,7 @@ const char options_usage[] =
         "usage: reseal-source ticket  --bundle FILE --output DIR [options] --device FILE...\n"
         "       reseal-source publish --bundle FILE --www DIR [options] [--device FILE...]\n"
         "       reseal-source statement --line LINE --latest N --seq S --days D --cert FILE --key URI -o FILE\n"
+        "       reseal-source lists --crl FILE [--crl FILE]... -o FILE\n"
         "\n"
         "  --transport-key URI    private key that opens the bundle's envelope\n"
         "  --transport-cert FILE  its certificate\n"
@@ -33,6 +34,7 @@ const char options_usage[] =
         "  --device-ca FILE       check them against this CA\n"
         "  --firmware-root FILE   check the bundle's signature against this root\n"
         "  --source-root FILE     check each ticket as a device would, before it is written\n"
+        "  --crl FILE             a revocation list, DER: refuse what it names; several\n"
         "  --not-after TIME       end of the tickets: +SECONDS, seconds since 1970, or YYYY-MM-DD[THH:MM:SSZ]\n"
         "  --line LINE            product line of the statement\n"
         "  --latest N             index of its latest release\n"
@@ -56,6 +58,7 @@ enum {
         OPTION_FIRMWARE_ROOT,
         OPTION_SOURCE_ROOT,
         OPTION_NOT_AFTER,
+        OPTION_CRL,
         OPTION_LINE,
         OPTION_LATEST,
         OPTION_SEQ,
@@ -80,6 +83,7 @@ static const struct option long_options[] = {
         { "firmware-root", required_argument, NULL, OPTION_FIRMWARE_ROOT },
         { "source-root", required_argument, NULL, OPTION_SOURCE_ROOT },
         { "not-after", required_argument, NULL, OPTION_NOT_AFTER },
+        { "crl", required_argument, NULL, OPTION_CRL },
         { "line", required_argument, NULL, OPTION_LINE },
         { "latest", required_argument, NULL, OPTION_LATEST },
         { "seq", required_argument, NULL, OPTION_SEQ },
@@ -158,18 +162,19 @@ static int set_number(const char *text, uint64_t max, uint64_t *ret, RsError *er
         return 0;
 }
 
-/* What only a statement has, and what it lacks. */
-static bool is_of_statement(int option) {
-        return option >= OPTION_LINE && option <= OPTION_KEY;
+/* Beside its output, which each verb has. */
+static bool is_of_verb(int option, Verb verb) {
+        if (verb == VERB_LISTS)
+                return option == OPTION_CRL;
+        return (option >= OPTION_LINE && option <= OPTION_KEY) == (verb == VERB_STATEMENT);
 }
 
 static int take_option(Options *o, int option, RsError *err) {
         const char **string = string_of(o, option);
 
         if ((option == OPTION_OUTPUT && o->verb == VERB_PUBLISH) || (option == OPTION_WWW && o->verb != VERB_PUBLISH))
-                return rs_fail(err, INVALID, "ticket and statement have --output, publish has --www");
-        if (option < OPTION_HELP && option != OPTION_OUTPUT && option != OPTION_WWW &&
-            is_of_statement(option) != (o->verb == VERB_STATEMENT))
+                return rs_fail(err, INVALID, "only publish has --www; the others have --output");
+        if (option < OPTION_HELP && option != OPTION_OUTPUT && option != OPTION_WWW && !is_of_verb(option, o->verb))
                 return rs_fail(err, INVALID, "this verb has no such option: %s", optarg ? optarg : "");
         if (string) {
                 if (*string)
@@ -180,6 +185,11 @@ static int take_option(Options *o, int option, RsError *err) {
         switch (option) {
         case OPTION_DEVICE:
                 o->devices[o->n_devices++] = optarg;
+                return 0;
+        case OPTION_CRL:
+                if (o->n_crls == CRL_COUNT_MAX)
+                        return rs_fail(err, INVALID, "more than %u revocation lists", CRL_COUNT_MAX);
+                o->crls[o->n_crls++] = optarg;
                 return 0;
         case OPTION_NOT_AFTER:
                 return options_time(optarg, o->now, &o->not_after, err);
@@ -210,11 +220,18 @@ static int check_complete(const Options *o, RsError *err) {
                         return rs_fail(err, INVALID, "statement needs --line --latest --seq --days --cert --key --output");
                 return o->n_devices ? rs_fail(err, INVALID, "statement takes no file: %s", o->devices[0]) : 0;
         }
+        if (o->verb == VERB_LISTS) {
+                if (!o->n_crls || !o->output)
+                        return rs_fail(err, INVALID, "lists needs --crl and --output");
+                return o->n_devices ? rs_fail(err, INVALID, "lists takes no file: %s", o->devices[0]) : 0;
+        }
         if (!o->bundle || !o->output)
                 return rs_fail(err, INVALID, "--bundle and %s are needed",
                                o->verb == VERB_TICKET ? "--output" : "--www");
         if (tickets && o->n_devices == 0)
                 return rs_fail(err, INVALID, "no --device");
+        if (o->n_crls && !o->device_ca && !o->source_root)
+                return rs_fail(err, INVALID, "--crl needs --device-ca or --source-root, whoever has issued it");
         if (tickets && (!o->transport_key || !o->transport_cert || !o->ticket_key || !o->ticket_cert))
                 return rs_fail(err, INVALID, "tickets need --transport-key, --transport-cert, --ticket-key, --ticket-cert");
         return 0;
@@ -227,6 +244,8 @@ static int take_verb(const char *word, Options *o, RsError *err) {
                 o->verb = VERB_PUBLISH;
         else if (strcmp(word, "statement") == 0)
                 o->verb = VERB_STATEMENT;
+        else if (strcmp(word, "lists") == 0)
+                o->verb = VERB_LISTS;
         else if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0)
                 o->verb = VERB_HELP;
         else if (strcmp(word, "--version") == 0)

@@ -15,11 +15,13 @@
 #include <stdint.h>
 
 #include <reseal/base/error.h>
+#include <reseal/pki/crl.h>
 
 typedef enum Verb {
         VERB_TICKET,
         VERB_PUBLISH,
         VERB_STATEMENT,
+        VERB_LISTS,
         VERB_HELP,
         VERB_VERSION,
         _VERB_MAX,
@@ -36,6 +38,8 @@ typedef struct Options {
         uint64_t now, not_after;           /* not_after 0 = no end */
         char **devices;
         int n_devices;
+        const char *crls[CRL_COUNT_MAX];   /* revocation lists, DER */
+        uint32_t n_crls;
 } Options;
 
 #define OPTIONS_INIT ((Options){ 0 })

@@ -61,7 +61,8 @@ device_up() {
     cp "$d/boot/grubenv" "$d/boot/grubenv.good"
     {
         cat "$d/tpm.conf"
-        printf '[device]\nline = gateway\ncompatible = board\n[trust]\nfirmware-root = %s\n' "$work/pki/firmware/root.pem"
+        printf '[device]\nline = gateway\ncompatible = board\n[trust]\nfirmware-root = %s\nsource-root = %s\n' \
+            "$work/pki/firmware/root.pem" "$work/pki/source/root.pem"
         printf '[paths]\nstate = %s\nbooted = %s\n[server]\nclient-user = %s\n' "$d/writer" "$d/booted" "$(id -un)"
         printf '[boot]\nbackend = grub\npath = %s\ngood-path = %s\nnames = A B\n' "$d/boot/grubenv" "$d/boot/grubenv.good"
         for s in a b; do
@@ -91,14 +92,15 @@ bundle() {
     RESEAL_BUNDLE=$build/src/bundle/reseal-bundle release_sign "$pki" "$work/$name"
     "$build/src/source-server/reseal-source" publish --bundle "$work/$name" --www "$work/www" \
         --transport-key "$pki/source/transport.key" --transport-cert "$pki/source/transport.pem" \
-        --ticket-key "$pki/source/ticket.key" --ticket-cert "$pki/source/ticket.pem" --device "$work/dev/unwrap.pem" >/dev/null
+        --ticket-key "$pki/${TICKET:-source/ticket}.key" --ticket-cert "$pki/${TICKET:-source/ticket}.pem" --device "$work/dev/unwrap.pem" >/dev/null
 }
 
-# source_up: nginx with client certificates required; sets $url
+# source_up [DIRECTIVES]: nginx with client certificates required; sets $url; $SERVER names another certificate
 source_up() {
     local port
     port=$(free_port)
     mkdir -p "$work/nginx" "$work/www"
+    rm -f "$work/nginx/pid"
     cat >"$work/nginx.conf" <<END
 daemon off; pid $work/nginx/pid; error_log $work/nginx/error.log; worker_processes 1;
 events { worker_connections 64; }
@@ -107,15 +109,20 @@ http {
     fastcgi_temp_path $work/nginx/3; uwsgi_temp_path $work/nginx/4; scgi_temp_path $work/nginx/5;
     server {
         listen 127.0.0.1:$port ssl; root $work/www; ssl_protocols TLSv1.3;
-        ssl_certificate $work/pki/source/server.pem; ssl_certificate_key $work/pki/source/server.key;
-        ssl_client_certificate $work/pki/device/ca.pem; ssl_verify_client on;
+        ssl_certificate $work/pki/${SERVER:-source/server}.pem; ssl_certificate_key $work/pki/${SERVER:-source/server}.key;
+        ssl_client_certificate $work/pki/device/ca.pem; ssl_verify_client on; ${1:-}
         location /slow/ { alias $work/www/; limit_rate 2m; }
     }
 }
 END
     [ "$(id -u)" != 0 ] || sed -i '1i user root;' "$work/nginx.conf"
     nginx -c "$work/nginx.conf" -p "$work/nginx" 2>"$work/nginx/stderr" &
-    pids+=($!)
+    nginx=$!
+    pids+=("$nginx")
     wait_path "$work/nginx/pid"
     url=https://localhost:$port
+}
+source_down() {
+    kill "$nginx"
+    wait "$nginx" 2>/dev/null || true
 }

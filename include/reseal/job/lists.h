@@ -24,5 +24,5 @@ RS_DEFINE_CLEANUP(SourceLists, source_lists_free)
 const CrlSet *source_lists_set(const SourceLists *l);
 /* A list that the writer has accepted.  One that no anchor of the source has signed is not ours: 0. */
 int source_lists_add(SourceLists *l, Span der, RsError *err);
-/* CRL_ROLLBACK when one of ours is older than the writer knows it: the directory was put back. */
+/* CRL_ROLLBACK when one of the source is older than the writer knows it, or missing: the directory was put back. */
 int source_lists_check(const SourceLists *l, const WriterTrust *trust, RsError *err);

@@ -32,6 +32,8 @@ TrustAnchors *anchors_free(TrustAnchors *a);
 RS_DEFINE_CLEANUP(TrustAnchors, anchors_free)
 /* How many different ones. */
 uint32_t anchors_count(const TrustAnchors *a);
+/* Is this the SHA-256 of the SPKI of one of them? */
+bool anchors_have_key(const TrustAnchors *a, const uint8_t spki_sha256[32]);
 /* The anchors as a store for TLS, borrowed; it holds nothing else (no default paths). */
 struct x509_store_st *anchors_store(const TrustAnchors *a);
 

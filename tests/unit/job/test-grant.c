@@ -13,6 +13,7 @@
 #include <reseal/crypto/hpke.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/format/ticket.h>
+#include <reseal/pki/crl.h>
 #include <reseal/tpm/key.h>
 
 #include "../../../src/job/grant.h"
@@ -103,6 +104,32 @@ static void only_the_ticket_key_of_the_source_signs_tickets(void **state) {
         assert_int_equal(opened(&env, &t, "source/server"), RS_REASON_PURPOSE);
 }
 
+/* S71: by the list as it is when the ticket is opened, also after tickets of this key were good. */
+static void ticket_of_a_revoked_key_is_refused(void **state) {
+        _cleanup_(crl_set_freep) CrlSet *lists = NULL;
+        _cleanup_(freep) uint8_t *der = NULL;
+        RsError err = RS_ERROR_INIT;
+        char command[400];
+        Ticket t = fresh();
+        JobEnv e = env;
+        CrlInfo info;
+        bool changed;
+        size_t size;
+
+        (void) state;
+        assert_int_equal(crl_set_new(&lists, &err), 0);
+        e.https.crls = lists;
+        seal(&t);
+        assert_int_equal(opened(&e, &t, "source/ticket"), RS_REASON_NONE);
+        (void) snprintf(command, sizeof(command), "'%s'/tests/fixtures/make-pki.sh crl %s source/root 2 source/ticket.pem",
+                        getenv("SOURCE_ROOT"), pki_dir);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(file_read(AT_FDCWD, pki_path("source/root.crl"), CRL_SIZE_MAX, &der, &size, &err), 1);
+        assert_int_equal(crl_set_add(lists, SPAN(der, size), anchors, NULL, &changed, &info, &err), 0);
+        e.tpm = NULL; /* before the TPM */
+        assert_int_equal(opened(&e, &t, "source/ticket"), RS_REASON_REVOKED);
+}
+
 static void what_is_no_ticket_is_refused_before_the_tpm(void **state) {
         _cleanup_(encoder_done) Encoder cms = ENCODER_INIT;
         _cleanup_(secret_freep) Secret *key = NULL;
@@ -169,6 +196,7 @@ int main(void) {
                 cmocka_unit_test(own_ticket_opens),
                 cmocka_unit_test(ticket_that_differs_in_one_thing_is_refused_by_name),
                 cmocka_unit_test(only_the_ticket_key_of_the_source_signs_tickets),
+                cmocka_unit_test(ticket_of_a_revoked_key_is_refused),
                 cmocka_unit_test(what_is_no_ticket_is_refused_before_the_tpm),
                 cmocka_unit_test(device_without_an_unwrap_key_is_not_provisioned),
                 cmocka_unit_test(ticket_without_a_tpm_is_tpm_gone),

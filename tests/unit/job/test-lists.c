@@ -87,6 +87,24 @@ static void a_directory_that_was_put_back_shows_by_the_writers_number(void **sta
         assert_int_equal(err.reason, RS_REASON_CRL_ROLLBACK);
 }
 
+/* A disk from before the first list has no copy at all; lists of other domains are the writer's alone. */
+static void a_copy_that_is_gone_shows_as_well(void **state) {
+        _cleanup_(source_lists_freep) SourceLists *l = open_lists(), *empty = NULL;
+        WriterTrust trust = { .n_crls = 1 };
+        RsError err = RS_ERROR_INIT;
+        CrlInfo info;
+
+        (void) state;
+        crl_set_info(source_lists_set(l), 0, &info);
+        assert_int_equal(unlinkat(dir_fd, "crls", 0), 0);
+        empty = open_lists();
+        trust.crls[0].number = 1;
+        assert_int_equal(source_lists_check(empty, &trust, &err), 0);
+        memcpy(trust.crls[0].issuer_key, info.issuer_key, sizeof(info.issuer_key));
+        assert_true(source_lists_check(empty, &trust, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_CRL_ROLLBACK);
+}
+
 static void a_damaged_file_counts_as_empty(void **state) {
         static const uint8_t garbage[] = { 0, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3 };
         RsError err = RS_ERROR_INIT;
@@ -119,6 +137,7 @@ int main(void) {
                 cmocka_unit_test(a_list_outlives_a_restart_and_never_goes_back),
                 cmocka_unit_test(a_list_of_another_domain_is_not_kept),
                 cmocka_unit_test(a_directory_that_was_put_back_shows_by_the_writers_number),
+                cmocka_unit_test(a_copy_that_is_gone_shows_as_well),
                 cmocka_unit_test(a_damaged_file_counts_as_empty),
         };
 
