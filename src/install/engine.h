@@ -61,6 +61,8 @@ int run_step(Installer *i, InstallStep step, RsError *err);
 /* steps.c: all reading and writing of the rollback state; keeps `seen`. */
 int read_tpm(Installer *i, TpmState *ret, RsError *err);
 int commit_tpm(Installer *i, const TpmRecord *next, RsError *err);
+/* steps.c: part of W0; CHAIN when the TPM would not take the links of the release at W7. */
+int check_links(Installer *i, RsError *err);
 /* steps.c: 1 = the running slot's epoch is above the floor's, W11 is due. */
 int floor_pending(Installer *i, RsError *err);
 /* install.c */

@@ -293,6 +293,9 @@ static int offer(Installer *i, Span manifest_cms, RsError *err) {
         r = pass_gate(i, manifest_cms, target, err);
         if (r < 0)
                 return r;
+        r = check_links(i, err);
+        if (r < 0)
+                return r;
         r = check_targets(i, err);
         if (r < 0)
                 return r;

@@ -166,6 +166,30 @@ static int step_w6_commit(Installer *i, RsError *err) {
         return r;
 }
 
+/*
+ * Level L2: what the TPM would refuse at W7 because the links are not made for it is refused at W0, before the fallback
+ * slot is given up.  Signatures were judged by the gate.
+ */
+int check_links(Installer *i, RsError *err) {
+        const ChainStep *steps;
+        ChainRules rules;
+        uint32_t n;
+        int r;
+
+        steps = accepted_steps(i->release, &n);
+        if (n == 0 || i->tpm.level < TPM_LEVEL_L2)
+                return 0;
+        r = tpm_chain_rules(i->device.tpm, &rules, err);
+        for (uint32_t k = 0; r == 0 && k < n; k++) {
+                Link link;
+
+                r = link_parse(steps[k].link, &link, err);
+                if (r == 0)
+                        r = tpm_chain_suits(&rules, &link, k == 0, err);
+        }
+        return r;
+}
+
 /* Level L2: the TPM judges every link itself before the record moves. */
 static int apply_links(Installer *i, RsError *err) {
         const ChainStep *steps;

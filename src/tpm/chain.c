@@ -2,24 +2,19 @@
 /*
  * chain - level L2: an index that only the chain's own signatures can move.
  *
- * The TPM runs the same checks as the gate, as a policy: who signed (PolicySigned by the previous signer),
- * what exactly is
- * written (cpHash), on top of what (PolicyNV over the recorded signer, or over line and index for a
- * bridge), with whose
- * consent (PolicyAuthorize by the authority or a recovery key), and that this way of writing is in force
- * (PolicyAuthorizeNV over AUTHPOL).  All signatures are over constants of the line: nothing is signed per
- * device.
+ * The TPM runs the same checks as the gate, as a policy: who signed (PolicySigned by the previous signer), what exactly
+ * is written (cpHash), on top of what (PolicyNV over the recorded signer, or over line and index for a bridge), with
+ * whose consent (PolicyAuthorize by the authority or a recovery key), and that this way of writing is in force
+ * (PolicyAuthorizeNV over AUTHPOL).  All signatures are over constants of the line: nothing is signed per device.
  *
  * A policy session walks this order, the same for all three kinds:
  *   conditions -> PolicyAuthorize -> (bridge: PolicySigned) -> PolicyOR -> PolicyAuthorizeNV -> NV_Write
  * One key is loaded at a time, and at most two sessions are open: a bare TPM has three places of each (F15).
  *
- * The policy session carries no parameter encryption: the TPM computes cpHash over the parameters as they
- * arrive, and the
- * signatures are over plain ones.  Nothing in it is secret.
+ * The policy session carries no parameter encryption: the TPM computes cpHash over the parameters as they arrive, and
+ * the signatures are over plain ones.  Nothing in it is secret.
  *
- * A cut or a lost answer leaves CHAIN at the old or the new record (E4: never torn); every attempt looks
- * first.  Two
+ * A cut or a lost answer leaves CHAIN at the old or the new record (E4: never torn); every attempt looks first.  Two
  * programs at once cannot do harm: PolicyNV lets only one of two different links follow a record (F22).
  */
 #include <string.h>
@@ -484,8 +479,6 @@ int tpm_chain_read(Tpm *t, bool *ret_empty, ChainRecord *ret, RsError *err) {
         return r < 0 ? r : tpm_end(t, read_inside(t, ret_empty, ret, err));
 }
 
-/* Authority replacement */
-
 static int read_authpol(Walk *w, ESYS_TR *ret_nv, uint8_t ret[TPM_AUTHPOL_SIZE], RsError *err) {
         int r;
 
@@ -509,6 +502,61 @@ int tpm_chain_authpol(Tpm *t, uint8_t ret[AUTHORITY_POLICY_SIZE], RsError *err) 
         r = tpm_begin(t, err);
         return r < 0 ? r : tpm_end(t, authpol_inside(t, ret, err));
 }
+
+static int rules_inside(Tpm *t, ChainRules *ret, RsError *err) {
+        ESYS_TR nv;
+        Walk w;
+        int r;
+
+        r = open_walk(t, &w, err);
+        if (r >= 0)
+                r = read_authpol(&w, &nv, ret->authority_policy, err);
+        if (r >= 0)
+                r = tpm_policy_chain_names((const uint8_t(*)[RS_POINT_SIZE]) w.index.recovery, ret->names[0],
+                                           ret->names[1], err);
+        if (r < 0)
+                return r;
+        ret->empty = !w.index.written;
+        memcpy(ret->recovery, w.index.recovery, sizeof(ret->recovery));
+        return 0;
+}
+
+int tpm_chain_rules(Tpm *t, ChainRules *ret, RsError *err) {
+        ChainRules rules;
+        int r;
+
+        r = tpm_begin(t, err);
+        if (r < 0)
+                return r;
+        r = tpm_end(t, rules_inside(t, &rules, err));
+        if (r >= 0)
+                *ret = rules;
+        return r;
+}
+
+int tpm_chain_suits(const ChainRules *rules, const Link *link, bool first, RsError *err) {
+        bool genesis = first && rules->empty;
+        uint8_t point[RS_POINT_SIZE], policy[AUTHORITY_POLICY_SIZE];
+        int r;
+
+        if (genesis != (link->kind == LINK_GENESIS))
+                return rs_fail(err, CHAIN, "CHAIN of this TPM is %s: a genesis %s", genesis ? "empty" : "in use",
+                               genesis ? "must be its first record" : "is only its first record");
+        if (memcmp(link->chain_name, rules->names[!genesis], LINK_NAME_SIZE) != 0)
+                return rs_fail(err, CHAIN, "link %llu is not for level L2 with the recovery keys of this TPM",
+                               (unsigned long long) link->record.index);
+        r = tpm_point_of_certificate(link->authority, point, err);
+        if (r >= 0)
+                r = tpm_policy_authpol(point, (const uint8_t(*)[RS_POINT_SIZE]) rules->recovery, policy, err);
+        if (r < 0)
+                return r;
+        if (memcmp(policy, rules->authority_policy, sizeof(policy)) != 0)
+                return rs_fail(err, CHAIN, "link %llu is of another authority than the one in force in this TPM",
+                               (unsigned long long) link->record.index);
+        return 0;
+}
+
+/* Authority replacement */
 
 static int replace_once(Tpm *t, const AuthorityChange *change, RsError *err) {
         uint8_t now[TPM_AUTHPOL_SIZE], after[TPM_AUTHPOL_SIZE],

@@ -47,7 +47,7 @@ device_up() {
     } >"$work/dev.conf"
     "${PROVISION:-$build/src/provision/reseal-provision}" init --config "$work/dev.conf" --state-dir "$d/state" \
         --writer-state-dir "$d/writer" --device-serial GW-1 --line gateway --csr-out "$d/csr" --escrow "$d/escrow" \
-        --receipt "$d/receipt" >"$d/provision.log" 2>&1 || { cat "$d/provision.log"; return 1; }
+        --receipt "$d/receipt" "${provision_options[@]}" >"$d/provision.log" 2>&1 || { cat "$d/provision.log"; return 1; }
     local pki=$root/tests/fixtures/make-pki.sh
     "$pki" sign-device "$work/pki" identity "$d/csr/identity.csr" "$d/identity.pem" >/dev/null
     "$pki" sign-device "$work/pki" unwrap "$d/csr/unwrap.pub" "$d/unwrap.pem" GW-1 >/dev/null

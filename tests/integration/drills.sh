@@ -3,7 +3,8 @@
 #
 # The drills of docs/keys.md with the commands that stand there, on devices whose TPM is a program: each ends with a device
 # that is behind and one that is up to date both installing the next good release, and an old release refused by both.
-# drills.sh [NAME...]: only these.
+# drills.sh [NAME...]: only these.  RESEAL_TEST_LEVEL=2: on devices of level L2, whose TPM judges each link by itself (tests/run
+# does so in the build with sanitizers).
 set -euo pipefail
 
 root=${SOURCE_ROOT:-$(dirname "$(readlink -f "$0")")/../..}
@@ -62,7 +63,7 @@ seal() { # seal NAME LINK...: signed by its signer, links attached
 }
 draft() { # draft NAME KIND [option...]
     ceremony draft --authority "$pki/firmware/$authority.pem" --signer "$work/$1.pem" --bundle "$work/$1.rsb" --kind "$2" \
-        "${@:3}" -o "$work/$1.rsl"
+        "${level2[@]}" "${@:3}" -o "$work/$1.rsl"
 }
 approve() { # approve NAME KEY
     ceremony approve --key "$2" "$work/$1.rsl"
@@ -150,7 +151,7 @@ both() {
     shift 2
     for who in behind current; do
         wake "$who"
-        [ -z "${before_install:-}" ] || "$before_install" "$who"
+        [ -z "${before_install:-}" ] || "$before_install" "$who" "$name"
         installs "$who" "$name" "$n"
         for old; do refuses "$who" "$old" "${older:-Rollback}"; done
         put_to_sleep ${keep:+"$who.$keep"}
@@ -159,6 +160,12 @@ both() {
 
 make_pki "$pki"
 # a PKI of one's own to change: three roots, and three recovery keys
+level2=()
+if [ "${RESEAL_TEST_LEVEL:-1}" = 2 ]; then
+    level2=(--level2 --recovery "$pki/recovery/recovery.pem")
+    provision_options=(--level 2 --authority "$pki/firmware/authority.pem" --recovery "$pki/recovery/recovery.pem"
+        --firmware-root "$pki/firmware/roots.pem")
+fi
 device_up
 sed -i "s,^firmware-root = .*,firmware-root = $pki/firmware/roots.pem\nrecovery = $pki/recovery/recovery.pem\nset = $work/dev/store/trust.set," \
     "$work/dev/writer.conf"
@@ -231,7 +238,7 @@ checkpoint() {
         before=c$n
     done
     ceremony draft --authority "$pki/firmware/authority.pem" --signer "$work/c8.pem" --bundle "$work/c8.rsb" --kind bridge \
-        --after "$work/c7.rsl" --endorser "$pki/recovery/r3.pem" --endorser2 "$pki/recovery/r1.pem" -o "$work/c8-bridge.rsl"
+        "${level2[@]}" --after "$work/c7.rsl" --endorser "$pki/recovery/r3.pem" --endorser2 "$pki/recovery/r1.pem" -o "$work/c8-bridge.rsl"
     ceremony endorse --key "$pki/recovery/r3.key" "$work/c8-bridge.rsl"
     ceremony approve --key "$pki/recovery/r1.key" "$work/c8-bridge.rsl"
     ceremony possess --key "$work/c8.key" "$work/c8-bridge.rsl"
@@ -283,7 +290,8 @@ authority_replacement() {
     crl_number=2 make_pki_crl root "$pki/firmware/authority.pem"
     authority=authority2
     crl=$work/root.crl bridge other4 4
-    keep=authority older=Revoked both other4 4 r1 r3
+    order authority authority2
+    before_install=take_order keep=authority older=Revoked both other4 4 r1 r3
     release other5 5 other4
     authority=authority
     release old5 5 other4
@@ -293,6 +301,25 @@ authority_replacement() {
         installs "$who" other5 5
         put_to_sleep
     done
+}
+# Level 2: the TPM takes no link of another authority until two recovery keys have ordered it.
+order() { # order FROM TO
+    local r=$pki/recovery
+    [ ${#level2[@]} != 0 ] || return 0
+    ceremony replace --previous "$pki/firmware/$1.pem" --authority "$pki/firmware/$2.pem" --recovery "$r/recovery.pem" \
+        --endorser "$r/r3.pem" --endorser2 "$r/r1.pem" -o "$work/order.rsa"
+    ceremony endorse --key "$r/r3.key" --recovery "$r/recovery.pem" "$work/order.rsa"
+    ceremony approve --key "$r/r1.key" --recovery "$r/recovery.pem" "$work/order.rsa"
+}
+take_order() { # take_order WHO NAME
+    local slot
+    [ ${#level2[@]} != 0 ] || return 0
+    refuses "$1" "$2" 'Chain: *another authority'
+    for slot in a b; do
+        cmp -s "$work/dev/slot-$slot" "$work/$1/slot-$slot" && ok || bad "$drill: slot $slot of $1 was touched"
+    done
+    "$build/src/provision/reseal-provision" authority --config "$work/dev.conf" --state-dir "$work/dev/state" \
+        --writer-state-dir "$work/dev/writer" --order "$work/order.rsa" >"$work/tool.log" 2>&1 || bad "$drill: $(cat "$work/tool.log")"
 }
 make_authority() { # make_authority NAME: under the first root
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -batch -days 3650 -subj '/CN=Firmware Authority 2' \
@@ -322,6 +349,7 @@ trust_set() {
     authority=authority5
     bridge set4 4
     authority=authority
+    order authority authority5
     sed -i '/^firmware-anchors = /d' "$work/dev.conf" # reseald's early look knows the old roots only
     before_install=apply_set both set4 4 r1 r3
 }
@@ -336,6 +364,7 @@ apply_set() {
     expect "$drill: the set is taken" 'trust set version 1 stored' "$("$certstore" --socket "$socket" --apply "$work/v1.rts" 2>&1 || true)"
     restart_writer
     expect "$drill: the device goes by it" 1 "$(ctl --json posture | jq '.["trust-version"]')"
+    take_order "$@"
 }
 
 # The TPM's own storage is put back, or a record stands without its counter: nothing is installed until a bridge says where

@@ -36,6 +36,21 @@ int tpm_chain_read(Tpm *t, bool *ret_empty, ChainRecord *ret, RsError *err);
 /* Writes the link's record under its signatures; a CHAIN that already holds it is left alone. */
 int tpm_chain_apply(Tpm *t, const Link *link, RsError *err);
 
+/* What the TPM will hold links against, read once before anything is destroyed for their sake. */
+typedef struct ChainRules {
+        bool empty;                                       /* the first link must be a genesis */
+        uint8_t names[2][LINK_NAME_SIZE];                 /* of CHAIN: never written, written */
+        uint8_t authority_policy[AUTHORITY_POLICY_SIZE];  /* in force */
+        uint8_t recovery[3][RS_POINT_SIZE];
+} ChainRules;
+
+int tpm_chain_rules(Tpm *t, ChainRules *ret, RsError *err);
+/*
+ * CHAIN for a link that tpm_chain_apply() would refuse because of whom it is made for: another line's CHAIN or none
+ * (a link for level L1), or another authority.  first: the first one of several.  Signatures are not judged here.
+ */
+int tpm_chain_suits(const ChainRules *rules, const Link *link, bool first, RsError *err);
+
 /* What AUTHPOL holds: `before` of the next replacement. */
 int tpm_chain_authpol(Tpm *t, uint8_t ret[AUTHORITY_POLICY_SIZE], RsError *err);
 /* Another authority by two recovery keys; one that is already in force is left alone. */

@@ -162,6 +162,39 @@ static void links_and_genesis_cannot_be_played_again(void **state) {
         assert_int_equal(index_now(t), 3);
 }
 
+/* What the policy would refuse at W7 for whom it is made is known before anything is destroyed (W0). */
+static void links_that_are_not_for_this_tpm_are_known_before(void **state) {
+        _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
+        ChainRecord one = line_record(&line, "gateway", 1, 0), two = line_record(&line, "gateway", 2, 1);
+        RsError err = RS_ERROR_INIT;
+        MadeLink genesis, link, level1;
+        MadeChange change;
+        ChainRules rules;
+
+        (void) state;
+        line_genesis(&line, &one, &genesis);
+        line_link(&line, &two, 0, &link);
+        line_link(&line, &two, 0, &level1);
+        memset(level1.link.chain_name, 0, sizeof(level1.link.chain_name));
+
+        OK(tpm_chain_rules(t, &rules, &err));
+        OK(tpm_chain_suits(&rules, &genesis.link, true, &err));
+        OK(tpm_chain_suits(&rules, &link.link, false, &err)); /* behind the genesis */
+        REFUSED(tpm_chain_suits(&rules, &link.link, true, refusal), CHAIN);
+        REFUSED(tpm_chain_suits(&rules, &genesis.link, false, refusal), CHAIN);
+
+        begin_line(t, 1);
+        OK(tpm_chain_rules(t, &rules, &err));
+        OK(tpm_chain_suits(&rules, &link.link, true, &err));
+        REFUSED(tpm_chain_suits(&rules, &genesis.link, true, refusal), CHAIN);
+        REFUSED(tpm_chain_suits(&rules, &level1.link, true, refusal), CHAIN);
+
+        line_replace(&line, &line.authority, &line.other_authority, 0, 1, &change);
+        OK(tpm_chain_replace_authority(t, &change.change, &err));
+        OK(tpm_chain_rules(t, &rules, &err));
+        REFUSED(tpm_chain_suits(&rules, &link.link, true, refusal), CHAIN);
+}
+
 /* A branch that the authority did approve, of another product whose signer came to the same index. */
 static void a_link_of_another_signer_line_is_refused(void **state) {
         _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
@@ -611,6 +644,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(the_link_it_already_holds_is_left_alone, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_skipped_link_is_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(links_and_genesis_cannot_be_played_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(links_that_are_not_for_this_tpm_are_known_before, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_link_of_another_signer_line_is_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(changed_records_and_signatures_are_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(another_authority_moves_nothing, setup, teardown),
