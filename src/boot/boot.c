@@ -27,6 +27,7 @@ struct Boot {
 };
 
 static const BootBackend *const backends[] = {
+        &boot_backend_efi,
         &boot_backend_grub,
         &boot_backend_uboot,
 };
@@ -95,15 +96,19 @@ void boot_config_done(BootConfig *c) {
         *c = (BootConfig){ 0 };
 }
 
+static uint32_t tries_max(const BootBackend *b) {
+        return b->tries_max > 0 ? b->tries_max : TRIES_MAX;
+}
+
 static int check_config(const BootConfig *c, const BootBackend **ret, RsError *err) {
         if (!c->backend || !c->path)
                 return rs_fail(err, CONFIG, "[boot] needs backend and path");
         if (c->n_names < 2)
                 return rs_fail(err, CONFIG, "[boot] needs at least two names");
-        if (c->tries > TRIES_MAX)
-                return rs_fail(err, CONFIG, "[boot] tries: at most %u", TRIES_MAX);
         for (size_t i = 0; i < ELEMENTSOF(backends); i++)
                 if (strcmp(backends[i]->name, c->backend) == 0) {
+                        if (c->tries > tries_max(backends[i]))
+                                return rs_fail(err, CONFIG, "[boot] tries: at most %u", tries_max(backends[i]));
                         *ret = backends[i];
                         return 0;
                 }
@@ -120,7 +125,9 @@ int boot_open(const BootConfig *config, Boot **ret, RsError *err) {
         r = check_config(config, &backend, err);
         if (r < 0)
                 return r;
-        b->config.tries = config->tries > 0 ? config->tries : TRIES_DEFAULT;
+        b->config.tries = config->tries;
+        if (config->tries == 0)
+                b->config.tries = TRIES_DEFAULT < tries_max(backend) ? TRIES_DEFAULT : tries_max(backend);
         b->config.n_names = config->n_names;
         memcpy(b->config.names, config->names, sizeof(config->names));
         b->config.backend = strdup(config->backend);

@@ -13,20 +13,35 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/config.h>
 #include <reseal/base/file.h>
+#include <reseal/base/names.h>
 #include <reseal/slot/map.h>
 
 #include "provision.h"
 
 typedef struct Collected {
         SlotMap *map;
-        char *boot_path;
+        char *boot_backend, *boot_path, *good_path;
         TpmConfig tpm;
 } Collected;
 
 static void collected_done(Collected *c) {
         c->map = slot_map_free(c->map);
+        free(c->boot_backend);
         free(c->boot_path);
+        free(c->good_path);
         tpm_config_done(&c->tpm);
+}
+
+static int on_boot_key(Collected *c, const char *key, const char *value, RsError *err) {
+        int r = 0;
+
+        if (strcmp(key, "backend") == 0)
+                r = config_string(value, &c->boot_backend, err);
+        else if (strcmp(key, "path") == 0)
+                r = config_path(value, &c->boot_path, err);
+        else if (strcmp(key, "good-path") == 0)
+                r = config_path(value, &c->good_path, err);
+        return r < 0 ? r : 1;
 }
 
 static int on_key(void *userdata, const char *section, const char *key, const char *value, RsError *err) {
@@ -36,11 +51,8 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
                 return slot_map_set(c->map, section + 5, key, value, err);
         if (strcmp(section, "tpm") == 0)
                 return tpm_config_set(&c->tpm, key, value, err);
-        if (strcmp(section, "boot") == 0 && strcmp(key, "path") == 0) {
-                int r = config_path(value, &c->boot_path, err);
-
-                return r < 0 ? r : 1;
-        }
+        if (strcmp(section, "boot") == 0)
+                return on_boot_key(c, key, value, err);
         return 1; /* the writer judges the rest */
 }
 
@@ -56,6 +68,22 @@ static int add_path(Encoder *e, const char *key, const char *path, size_t length
         }
         encoder_bytes(e, rest, strlen(rest));
         return 0;
+}
+
+/* The directory of the boot state, because its files may be replaced; in efivarfs just the two variables. */
+static int add_boot(Encoder *e, const Collected *c, RsError *err) {
+        static const char *const variables[] = { "/" RS_EFI_BOOT_ORDER "\n", "/" RS_EFI_BOOT_NEXT "\n" };
+        const char *file = c->boot_path;
+        int r = 0;
+
+        if (c->boot_path && c->boot_backend && strcmp(c->boot_backend, "efi") == 0) {
+                for (size_t i = 0; r >= 0 && i < ELEMENTSOF(variables); i++)
+                        r = add_path(e, "ReadWritePaths=-", c->boot_path, strlen(c->boot_path), variables[i], err);
+                file = c->good_path;
+        }
+        if (r >= 0 && file && strrchr(file, '/') > file)
+                r = add_path(e, "ReadWritePaths=", file, (size_t) (strrchr(file, '/') - file), "\n", err);
+        return r;
 }
 
 static int fill(Encoder *e, const Collected *c, RsError *err) {
@@ -76,9 +104,8 @@ static int fill(Encoder *e, const Collected *c, RsError *err) {
         if (r >= 0 && c->tpm.tcti && strncmp(c->tpm.tcti, device, strlen(device)) == 0)
                 r = add_path(e, "DeviceAllow=", c->tpm.tcti + strlen(device),
                              strlen(c->tpm.tcti + strlen(device)), " rw\n", err);
-        if (r >= 0 && c->boot_path && strrchr(c->boot_path, '/') > c->boot_path)
-                r = add_path(e, "ReadWritePaths=", c->boot_path,
-                             (size_t) (strrchr(c->boot_path, '/') - c->boot_path), "\n", err);
+        if (r >= 0)
+                r = add_boot(e, c, err);
         if (r >= 0 && encoder_finish(e) < 0)
                 r = rs_fail_oom(err);
         return r;

@@ -5,6 +5,7 @@
  * Libraries and /proc, /sys stay readable, because TCTIs are loaded and devices looked at when they are needed.
  * Sockets are AF_UNIX only, except where the TCTI of the configuration names a host.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,20 @@
 
 #include "sandbox.h"
 
+/* EFI: two variables that are there; none can be made.  */
+static int allow_efi(int files, const char *efivars, RsError *err) {
+        static const char *const writable[] = { RS_EFI_BOOT_ORDER, RS_EFI_BOOT_NEXT };
+        char path[PATH_MAX];
+        int r;
+
+        r = confine_files_allow(files, efivars, CONFINE_READ, err);
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(writable); i++) {
+                (void) snprintf(path, sizeof(path), "%s/%s", efivars, writable[i]);
+                r = confine_files_allow(files, path, CONFINE_WRITE, err);
+        }
+        return r;
+}
+
 /* GRUB: the block is overwritten.  U-Boot: fw_env.config is read, and names the devices of the environment. */
 static int allow_boot(int files, const BootConfig *boot, RsError *err) {
         _cleanup_(fclosep) FILE *f = NULL;
@@ -23,6 +38,8 @@ static int allow_boot(int files, const BootConfig *boot, RsError *err) {
 
         if (!boot->path)
                 return 0;
+        if (boot->backend && strcmp(boot->backend, "efi") == 0)
+                return allow_efi(files, boot->path, err);
         if (!boot->backend || strcmp(boot->backend, "uboot") != 0)
                 return confine_files_allow_parent(files, boot->path, CONFINE_CHANGE, err);
         r = confine_files_allow(files, boot->path, CONFINE_READ, err); /* in /etc: nothing there may be written */

@@ -38,6 +38,11 @@
 #define RS_PATH_BOOTED "/run/reseal/booted"
 #define RS_PATH_TPM_LOCK "/run/reseal/tpm.lock"
 
+/* In efivarfs: what the writer may write there. */
+#define RS_EFI_GLOBAL_GUID "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+#define RS_EFI_BOOT_ORDER "BootOrder-" RS_EFI_GLOBAL_GUID
+#define RS_EFI_BOOT_NEXT "BootNext-" RS_EFI_GLOBAL_GUID
+
 /* Files of RS_PATH_KEYS, made by reseal-provision; TPM blobs, useless without the TPM. */
 #define RS_FILE_IDENTITY_KEY "identity.tpm"
 #define RS_FILE_IDENTITY_CERT "identity.pem"

@@ -26,7 +26,7 @@ typedef struct BootSlotState {
         char name[BOOT_NAME_MAX];
         bool bootable;              /* the bootloader may start it */
         bool good;                  /* marked good since it was last installed */
-        uint32_t tries_left;        /* BOOT_TRIES_UNCOUNTED for a good slot where the loader does not count it */
+        uint32_t tries_left;        /* BOOT_TRIES_UNCOUNTED where the loader does not count: a good slot, mostly */
 } BootSlotState;
 
 typedef struct BootState {
@@ -39,10 +39,10 @@ typedef struct BootState {
 typedef struct Boot Boot;
 
 typedef struct BootConfig {
-        char *backend;              /* "grub", "uboot" */
-        char *path;                 /* grub: grubenv; uboot: fw_env.config */
-        char *good_path;            /* grub: second file: the good slots, written when that changes */
-        uint32_t tries;             /* attempts a new slot gets; default 3 */
+        char *backend;              /* "efi", "grub", "uboot" */
+        char *path;                 /* grub: grubenv; uboot: fw_env.config; efi: where efivarfs is mounted */
+        char *good_path;            /* grub: second file with the good slots; efi: the file that says which are good */
+        uint32_t tries;             /* attempts a new slot gets; default 3, or what the loader can count to */
         char names[BOOT_NAMES_MAX][BOOT_NAME_MAX];
         uint32_t n_names;
 } BootConfig;
@@ -57,10 +57,10 @@ RS_DEFINE_CLEANUP(Boot, boot_close)
 
 int boot_read(Boot *b, BootState *ret, RsError *err);
 /*
- * Each is one atomic write of the environment, durable on return.  When it is so already nothing is written, only
- * flushed: what a killed writer left in the page cache reads like the truth.  A name that is not configured is INVALID.
- * On a damaged environment all fail with BOOT_STATE but set_good, which makes a new one from what the loader fell back
- * to.
+ * Each is one atomic write of the environment (efi: several, in an order that can be cut anywhere), durable on return.
+ * When it is so already nothing is written, only flushed: what a killed writer left in the page cache reads like the
+ * truth.  A name that is not configured is INVALID.  On a damaged environment all fail with BOOT_STATE but set_good,
+ * which makes a new one from what the loader fell back to.
  */
 int boot_set_unbootable(Boot *b, const char *name, RsError *err);  /* W2: not bootable, not good */
 int boot_set_try(Boot *b, const char *name, RsError *err);         /* W8: primary, tries attempts, not good */
@@ -70,6 +70,7 @@ int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: 
 /* For back ends */
 typedef struct BootBackend {
         const char *name;
+        uint32_t tries_max;         /* 0: as many as the configuration permits */
         int (*open)(const BootConfig *config, void **ret_state, RsError *err);
         void (*close)(void *state);
         int (*read)(void *state, const BootConfig *config, BootState *ret, RsError *err);
@@ -81,5 +82,6 @@ typedef struct BootBackend {
         int (*recover)(void *state, const BootConfig *config, BootState *ret, RsError *err);
 } BootBackend;
 
+extern const BootBackend boot_backend_efi;
 extern const BootBackend boot_backend_grub;
 extern const BootBackend boot_backend_uboot;

@@ -48,13 +48,15 @@ static void values_that_no_loader_would_take_are_refused(void **state) {
 }
 
 static void an_incomplete_configuration_is_not_opened(void **state) {
-        char grub[] = "grub", path[] = "/x", lilo[] = "lilo";
+        char grub[] = "grub", path[] = "/x", lilo[] = "lilo", efi[] = "efi";
         BootConfig bad[] = {
                 { .path = path, .n_names = 2, .names = { "A", "B" } },
                 { .backend = grub, .n_names = 2, .names = { "A", "B" } },
                 { .backend = grub, .path = path, .n_names = 1, .names = { "A" } },
                 { .backend = lilo, .path = path, .n_names = 2, .names = { "A", "B" } },
                 { .backend = grub, .path = path, .n_names = 2, .names = { "A", "B" }, .tries = 10 },
+                { .backend = efi, .path = path, .good_path = path, .n_names = 2, .names = { "A", "B" }, .tries = 2 },
+                { .backend = efi, .path = path, .n_names = 2, .names = { "A", "B" } }, /* no good-path */
         };
 
         (void) state;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/names.h>
 #include <reseal/confine/confine.h>
 
 #include "sandbox.h"
@@ -25,7 +26,7 @@
 static char directory[] = "/tmp/reseal-sandbox.XXXXXX";
 
 static void make(const char *name) {
-        char path[96];
+        char path[128];
         FILE *f;
 
         (void) snprintf(path, sizeof(path), "%s/%s", directory, name);
@@ -42,6 +43,8 @@ static int setup(void **state) {
         make("fw_env.config");
         make("environment");
         make("other");
+        make(RS_EFI_BOOT_ORDER);
+        make(RS_EFI_BOOT_NEXT);
         return 0;
 }
 
@@ -55,7 +58,7 @@ static int teardown(void **state) {
 
 /* errno of opening a file of the directory in the sandbox of this back end, 0 when it opens. */
 static int open_inside(const char *backend, const char *boot_path, const char *name, int flags) {
-        char path[96], conf[96];
+        char path[128], conf[96];
         int status = 0;
         pid_t pid;
 
@@ -99,6 +102,20 @@ static void with_uboot_only_the_environment_may_be_written(void **state) {
         assert_int_equal(open_inside("uboot", "fw_env.config", "new", O_RDWR | O_CREAT), EACCES);
 }
 
+/* A directory that stands for efivarfs: no other variable may be set, none made, none removed. */
+static void with_efi_only_the_two_variables_may_be_written(void **state) {
+        char path[128];
+
+        (void) state;
+        assert_int_equal(open_inside("efi", ".", RS_EFI_BOOT_ORDER, O_RDWR), 0);
+        assert_int_equal(open_inside("efi", ".", RS_EFI_BOOT_NEXT, O_RDWR), 0);
+        assert_int_equal(open_inside("efi", ".", "other", O_RDONLY), 0);
+        assert_int_equal(open_inside("efi", ".", "other", O_RDWR), EACCES);
+        assert_int_equal(open_inside("efi", ".", "Driver0000", O_RDWR | O_CREAT), EACCES);
+        (void) snprintf(path, sizeof(path), "%s/Driver0000", directory);
+        assert_int_equal(access(path, F_OK), -1);
+}
+
 static void with_grub_the_block_may_be_written(void **state) {
         (void) state;
         assert_int_equal(open_inside("grub", "environment", "environment", O_RDWR), 0);
@@ -107,6 +124,7 @@ static void with_grub_the_block_may_be_written(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(with_uboot_only_the_environment_may_be_written),
+                cmocka_unit_test(with_efi_only_the_two_variables_may_be_written),
                 cmocka_unit_test(with_grub_the_block_may_be_written),
         };
 
