@@ -165,7 +165,7 @@ busctl_path() { # what `resealctl install --no-wait` printed
 release=1
 begin_slowly() { # a new release, so that nothing of the last one can be kept; stops in the middle of writing
         release=$((release + 1))
-        rig_image "$RIG/image" 8 first "$release"
+        rig_image "$RIG/image" 4 first "$release"
         rig_bundle "$RIG/m$release.rsb" "$release" "$RIG/image" --quiet
         rig_publish "$RIG/m$release.rsb"
         url=$(rig_url "m$release.rsb")
