@@ -3,16 +3,18 @@
  * uboot - the U-Boot back end: BOOT_ORDER, BOOT_<name>_LEFT and BOOT_<name>_GOOD through libubootenv.
  *
  *   BOOT_ORDER="B A"   what is tried, first to last; always all names
- *   BOOT_B_LEFT=0..9   attempts left; the boot script takes one off before each start, good or not
- *   BOOT_B_GOOD=0|1    ours: marked good since it was last installed
+ *   BOOT_B_LEFT=0..9   attempts left of a slot that is not good; the boot script takes one off before each start
+ *   BOOT_B_GOOD=0|1    ours: marked good since it was last installed; started without counting
  *
  * Every change is one libuboot_env_store().  With a redundant environment (two lines in fw_env.config, which
  * docs/boot.md asks for) the library writes the copy that is not in use; U-Boot takes the newer one whose CRC is good,
  * so an interrupted write leaves the old state.  The library ignores failures of fsync and of its lock file,
  * hence the environment is loaded again and compared after each store.
  *
- * GOOD is a variable of its own because a count that U-Boot itself lowers cannot tell a good slot on its second boot
- * from a new one on its second attempt, and that difference decides whether the other slot may be overwritten (I0).
+ * GOOD is a variable of its own because a count cannot tell a good slot from a new one that has all its attempts,
+ * and that difference decides whether the other slot may be overwritten (I0).  Good slots are not counted: nobody
+ * would fill their count up again, since nothing is marked once a slot is good, and the fourth start would be the
+ * other slot's.
  */
 #include <assert.h>
 #include <errno.h>
@@ -121,11 +123,13 @@ static int state_of(Env *e, const BootConfig *c, BootState *ret, uint32_t order[
                 if (r < 0)
                         return r;
                 slot->good = good == 1;
+                slot->bootable = slot->good || slot->tries_left > 0;
+                if (slot->good)
+                        slot->tries_left = BOOT_TRIES_UNCOUNTED;
         }
         for (uint32_t i = n_listed; i > 0; i--) {
                 BootSlotState *slot = &s.slots[order[i - 1]];
 
-                slot->bootable = slot->tries_left > 0;
                 if (slot->bootable)
                         memcpy(s.primary, slot->name, sizeof(s.primary));
         }
@@ -164,9 +168,10 @@ static int set_all(Env *e, const BootConfig *c, const BootState *next, const uin
         r = set(e, "BOOT_ORDER", order, err);
         for (uint32_t i = 0; r == 0 && i < c->n_names; i++) {
                 const BootSlotState *slot = &next->slots[i];
-                char left[2] = { (char) ('0' + (slot->bootable ? slot->tries_left : 0)), '\0' };
+                uint32_t tries = slot->good ? c->tries : slot->bootable ? slot->tries_left : 0;
+                char left[2] = { (char) ('0' + tries), '\0' };
 
-                assert(!slot->bootable || slot->tries_left <= 9);
+                assert(tries <= 9);
                 r = set(e, slot_var(slot->name, "LEFT", var), left, err);
                 if (r == 0)
                         r = set(e, slot_var(slot->name, "GOOD", var), slot->good ? "1" : "0", err);
@@ -179,7 +184,7 @@ static bool same_state(const BootState *a, const BootState *b) {
                 return false;
         for (uint32_t i = 0; i < a->n_slots; i++)
                 if (a->slots[i].bootable != b->slots[i].bootable || a->slots[i].good != b->slots[i].good ||
-                    (a->slots[i].bootable && a->slots[i].tries_left != b->slots[i].tries_left))
+                    (a->slots[i].bootable && !a->slots[i].good && a->slots[i].tries_left != b->slots[i].tries_left))
                         return false;
         return true;
 }
@@ -218,36 +223,45 @@ static int uboot_write(void *state, const BootConfig *c, const BootState *next, 
 }
 
 /* MTD has no fsync, and nothing to flush. */
-static int flush_device(const char *path, RsError *err) {
+static int flush_device(void *userdata, const char *path, RsError *err) {
         _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
+        (void) userdata;
         if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
                 return rs_fail(err, BOOT_STATE, "%s: cannot be flushed: %s", path, strerror(errno));
         return 0;
 }
 
 /* The library has no call for it: the first word of each line of its configuration is a device or a file. */
-static int uboot_flush(void *state, const BootConfig *c, RsError *err) {
+int boot_uboot_media(const char *path, BootMediumHandler handler, void *userdata, RsError *err) {
         _cleanup_(freep) uint8_t *text = NULL;
         char *rest, *line;
         size_t size;
-        int r;
+        int r, n = 0;
 
-        (void) state;
-        r = file_read(AT_FDCWD, c->path, CONFIG_MAX, &text, &size, err);
+        r = file_read(AT_FDCWD, path, CONFIG_MAX, &text, &size, err);
         if (r <= 0)
-                return r < 0 ? r : rs_fail(err, BOOT_STATE, "%s is missing", c->path);
+                return r;
         rest = (char *) text; /* file_read ends it with a zero byte */
         while ((line = strsep(&rest, "\n"))) {
                 line += strspn(line, " \t");
                 line[strcspn(line, " \t\r")] = '\0';
                 if (*line == '\0' || *line == '#')
                         continue;
-                r = flush_device(line, err);
+                r = handler(userdata, line, err);
                 if (r < 0)
                         return r;
+                n++;
         }
-        return 0;
+        return n;
+}
+
+static int uboot_flush(void *state, const BootConfig *c, RsError *err) {
+        int r;
+
+        (void) state;
+        r = boot_uboot_media(c->path, flush_device, NULL, err);
+        return r == 0 ? rs_fail(err, BOOT_STATE, "%s is missing or empty", c->path) : r < 0 ? r : 0;
 }
 
 static int uboot_open(const BootConfig *config, void **ret_state, RsError *err) {

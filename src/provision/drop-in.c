@@ -14,34 +14,21 @@
 #include <reseal/base/config.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/boot/boot.h>
 #include <reseal/slot/map.h>
 
 #include "provision.h"
 
 typedef struct Collected {
         SlotMap *map;
-        char *boot_backend, *boot_path, *good_path;
+        BootConfig boot;
         TpmConfig tpm;
 } Collected;
 
 static void collected_done(Collected *c) {
         c->map = slot_map_free(c->map);
-        free(c->boot_backend);
-        free(c->boot_path);
-        free(c->good_path);
+        boot_config_done(&c->boot);
         tpm_config_done(&c->tpm);
-}
-
-static int on_boot_key(Collected *c, const char *key, const char *value, RsError *err) {
-        int r = 0;
-
-        if (strcmp(key, "backend") == 0)
-                r = config_string(value, &c->boot_backend, err);
-        else if (strcmp(key, "path") == 0)
-                r = config_path(value, &c->boot_path, err);
-        else if (strcmp(key, "good-path") == 0)
-                r = config_path(value, &c->good_path, err);
-        return r < 0 ? r : 1;
 }
 
 static int on_key(void *userdata, const char *section, const char *key, const char *value, RsError *err) {
@@ -52,7 +39,7 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
         if (strcmp(section, "tpm") == 0)
                 return tpm_config_set(&c->tpm, key, value, err);
         if (strcmp(section, "boot") == 0)
-                return on_boot_key(c, key, value, err);
+                return boot_config_set(&c->boot, key, value, err);
         return 1; /* the writer judges the rest */
 }
 
@@ -70,20 +57,45 @@ static int add_path(Encoder *e, const char *key, const char *path, size_t length
         return 0;
 }
 
-/* The directory of the boot state, because its files may be replaced; in efivarfs just the two variables. */
-static int add_boot(Encoder *e, const Collected *c, RsError *err) {
+static int add_medium(void *userdata, const char *path, RsError *err) {
+        if (strncmp(path, "/dev/", 5) == 0)
+                return add_path(userdata, "DeviceAllow=", path, strlen(path), " rw\n", err);
+        return add_path(userdata, "ReadWritePaths=", path, strlen(path), "\n", err);
+}
+
+/* In efivarfs just the two variables. */
+static int add_efi(Encoder *e, const char *efivars, RsError *err) {
         static const char *const variables[] = { "/" RS_EFI_BOOT_ORDER "\n", "/" RS_EFI_BOOT_NEXT "\n" };
-        const char *file = c->boot_path;
         int r = 0;
 
-        if (c->boot_path && c->boot_backend && strcmp(c->boot_backend, "efi") == 0) {
-                for (size_t i = 0; r >= 0 && i < ELEMENTSOF(variables); i++)
-                        r = add_path(e, "ReadWritePaths=-", c->boot_path, strlen(c->boot_path), variables[i], err);
-                file = c->good_path;
-        }
-        if (r >= 0 && file && strrchr(file, '/') > file)
-                r = add_path(e, "ReadWritePaths=", file, (size_t) (strrchr(file, '/') - file), "\n", err);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(variables); i++)
+                r = add_path(e, "ReadWritePaths=-", efivars, strlen(efivars), variables[i], err);
         return r;
+}
+
+/* U-Boot: the devices that fw_env.config names; the directory it lies in, /etc, stays read-only. */
+static int add_uboot(Encoder *e, const char *path, RsError *err) {
+        int r = boot_uboot_media(path, add_medium, e, err);
+
+        return r == 0 ? rs_fail(err, CONFIG, "%s names no device", path) : r;
+}
+
+/* Otherwise the directory of the boot state, because its files may be replaced. */
+static int add_boot(Encoder *e, const BootConfig *boot, RsError *err) {
+        const char *backend = boot->backend ? boot->backend : "", *file = boot->path;
+
+        if (file && strcmp(backend, "uboot") == 0)
+                return add_uboot(e, file, err);
+        if (file && strcmp(backend, "efi") == 0) {
+                int r = add_efi(e, file, err);
+
+                if (r < 0)
+                        return r;
+                file = boot->good_path;
+        }
+        if (file && strrchr(file, '/') > file)
+                return add_path(e, "ReadWritePaths=", file, (size_t) (strrchr(file, '/') - file), "\n", err);
+        return 0;
 }
 
 static int fill(Encoder *e, const Collected *c, RsError *err) {
@@ -105,7 +117,7 @@ static int fill(Encoder *e, const Collected *c, RsError *err) {
                 r = add_path(e, "DeviceAllow=", c->tpm.tcti + strlen(device),
                              strlen(c->tpm.tcti + strlen(device)), " rw\n", err);
         if (r >= 0)
-                r = add_boot(e, c, err);
+                r = add_boot(e, &c->boot, err);
         if (r >= 0 && encoder_finish(e) < 0)
                 r = rs_fail_oom(err);
         return r;

@@ -30,10 +30,12 @@ static int allow_efi(int files, const char *efivars, RsError *err) {
         return r;
 }
 
+static int allow_medium(void *userdata, const char *path, RsError *err) {
+        return confine_files_allow(*(const int *) userdata, path, CONFINE_WRITE, err);
+}
+
 /* GRUB: the block is overwritten.  U-Boot: fw_env.config is read, and names the devices of the environment. */
 static int allow_boot(int files, const BootConfig *boot, RsError *err) {
-        _cleanup_(fclosep) FILE *f = NULL;
-        char line[512], device[256];
         int r;
 
         if (!boot->path)
@@ -43,11 +45,9 @@ static int allow_boot(int files, const BootConfig *boot, RsError *err) {
         if (!boot->backend || strcmp(boot->backend, "uboot") != 0)
                 return confine_files_allow_parent(files, boot->path, CONFINE_CHANGE, err);
         r = confine_files_allow(files, boot->path, CONFINE_READ, err); /* in /etc: nothing there may be written */
-        f = fopen(boot->path, "re");
-        while (r == 0 && f && fgets(line, sizeof(line), f))
-                if (line[0] == '/' && sscanf(line, "%255s", device) == 1)
-                        r = confine_files_allow(files, device, CONFINE_WRITE, err);
-        return r;
+        if (r == 0)
+                r = boot_uboot_media(boot->path, allow_medium, &files, err);
+        return r < 0 ? r : 0;
 }
 
 /* Read anew whenever the trust set changes.  The directory of a set need not have one yet. */

@@ -183,6 +183,14 @@ grep -qx 'DeviceAllow=/dev/tpm0 rw' "$d/slots.conf"
 grep -qx 'ReadWritePaths=/boot/reseal' "$d/slots.conf"
 "$provision" drop-in --writer-conf "$d/writer.conf" --output "$d/slots.conf" | grep -q 'nothing changed'
 "$provision" drop-in --writer-conf "$d/writer.conf" --output - | cmp - "$d/slots.conf"
+# U-Boot: the devices that fw_env.config names; the directory it lies in, /etc, stays read-only
+printf '# two copies\n\n/dev/disk/by-partlabel/uboot-env 0x0 0x4000\n /boot/env/uboot.env\t0x0 0x4000\n' >"$d/fw_env.config"
+sed -e 's,^backend = .*,backend = uboot,' -e "s,^path = .*,path = $d/fw_env.config," "$d/writer.conf" >"$d/writer-uboot.conf"
+"$provision" drop-in --writer-conf "$d/writer-uboot.conf" --output "$d/slots-uboot.conf"
+grep -qx 'DeviceAllow=/dev/disk/by-partlabel/uboot-env rw' "$d/slots-uboot.conf"
+[ "$(grep '^ReadWritePaths=' "$d/slots-uboot.conf")" = ReadWritePaths=/boot/env/uboot.env ]
+: >"$d/fw_env.config"
+refuse Config drop-in --writer-conf "$d/writer-uboot.conf" --output "$d/slots-uboot.conf"
 sed -i 's,slot%a,slot a,' "$d/writer.conf"
 refuse Config drop-in --writer-conf "$d/writer.conf" --output "$d/slots.conf"
 

@@ -85,3 +85,7 @@ typedef struct BootBackend {
 extern const BootBackend boot_backend_efi;
 extern const BootBackend boot_backend_grub;
 extern const BootBackend boot_backend_uboot;
+
+/* The devices and files of a fw_env.config: what the writer must be allowed to open.  Their number, 0: no such file. */
+typedef int (*BootMediumHandler)(void *userdata, const char *path, RsError *err);
+int boot_uboot_media(const char *path, BootMediumHandler handler, void *userdata, RsError *err);
