@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""count.py LOG.json: what a `meson test` run did, from its JSON log.
+"""count.py [--cost] LOG.json: what a `meson test` run did, from its JSON log.
 
 Each test function of a cmocka program counts, and each script as one.  Prints the failed and the skipped with their
-cause, then a last line "PASSED FAILED SKIPPED".  A skip without a named cause is a failure.
+cause, then a last line "PASSED FAILED SKIPPED".  A skip without a named cause is a failure.  --cost: each test's seconds, too.
 """
 
 import json
@@ -41,9 +41,11 @@ def count(test):
 
 def main():
     n_passed, all_failed, all_skipped = 0, [], []
-    with open(sys.argv[1], encoding='utf-8', errors='replace') as log:
+    with open(sys.argv[-1], encoding='utf-8', errors='replace') as log:
         for line in log:
             test = json.loads(line)
+            if '--cost' in sys.argv:
+                print(f'        {test["duration"]:6.0f} s  {test["name"]}')
             passed, failed, skipped = count(test)
             n_passed += passed
             all_failed += failed
