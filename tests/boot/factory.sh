@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/factory.sh [--tries N] [--more] [--hooks] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
+# tests/boot/factory.sh [--tries N] [--more] [--health] [--hooks] [--blank] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
 #
 #   WORK/disk.img       GPT: ESP (GRUB, kernel and initramfs of both slots), reseal-boot, slots A and B, reseal-data
 #   WORK/dev/tpm        the TPM's state, provisioned
@@ -13,17 +13,21 @@
 #
 # Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
 # other, only that the device does not run yet.  Needs root.
+#
+# --blank: nothing of that.  The TPM is new, slot A and the data partition are zeros; slot B is the factory system, which
+# makes the device at its first start (reseal-firstboot).  Release 2 is built and not published: no device is known.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
-tries=3 more= hooks= health=
+tries=3 more= hooks= health= blank=
 while [[ ${1:-} = --* ]]; do
         case $1 in
         --tries) tries=$2 && shift ;;
         --more) more=yes ;;
         --hooks) hooks=yes ;;
         --health) health=yes ;;
+        --blank) blank=yes ;;
         *) exit 2 ;;
         esac
         shift
@@ -91,6 +95,39 @@ slot_a() {
         pids=()
 }
 
+# Release 1, for all devices alike and so not encrypted, in a plain system that needs no initramfs of its own.
+factory_system() {
+        local to=$work/factory-root
+        source_up
+        clean
+        pids=()
+        local options=(build --line gateway --compatible board --no-sign --quiet)
+        "$build/src/bundle/reseal-bundle" "${options[@]}" --release 1 --version 1.1 --image "rootfs=$work/rootfs-1" --no-encrypt \
+                --level 3 --output "$work/r1.rsb"
+        RESEAL_BUNDLE=$build/src/bundle/reseal-bundle release_sign "$work/pki" "$work/r1.rsb"
+        "$build/src/bundle/reseal-bundle" "${options[@]}" --release 2 --version 1.2 --image "rootfs=$work/rootfs-2" \
+                --transport-cert "$work/pki/source/transport.pem" --level 3 --output "$work/r2.rsb"
+        RESEAL_BUNDLE=$build/src/bundle/reseal-bundle release_sign "$work/pki" "$work/r2.rsb"
+
+        cp -a "$work/root" "$to"
+        mkdir -p "$to/boot" "$to/usr/lib/reseal"
+        cp "$work/vmlinuz" "$work/initrd" "$to/boot/"
+        cp "$work/r1.rsb" "$to/usr/lib/reseal/release.rsb"
+        install "$here/guest/station" "$to/etc/reseal/station"
+        cp "$root/conf/firstboot/firstboot.conf" "$to/etc/reseal/"
+        sed -i 's/^require-encryption=.*/require-encryption=no/' "$to/etc/reseal/writer.conf"
+        sed -i '/^.dev.mapper.data/d' "$to/etc/fstab"
+        rm -f "$to/etc/crypttab" "$to"/etc/systemd/system/multi-user.target.wants/{reseald,reseal-health,boot-test-up}.service \
+                "$to/etc/systemd/system/boot-complete.target.requires/reseal-health.service" \
+                "$to"/etc/systemd/system/sockets.target.wants/reseal-*.socket
+        ln -s /usr/lib/systemd/system/reseal-firstboot.service "$to/etc/systemd/system/multi-user.target.wants/"
+        slot_mib=$(($(du -sm --apparent-size "$to" | cut -f1) * 5 / 4 + 32))
+        truncate -s "${slot_mib}M" "$work/dev/slot-a"
+        mke2fs -q -t ext2 -b 4096 -L reseal-factory -d "$to" "$work/dev/slot-b" "${slot_mib}M"
+        truncate -s "${data_mib}M" "$work/data.img"
+        rm -rf "$to"
+}
+
 esp() {
         local image=$work/esp
         truncate -s "${esp_mib}M" "$image"
@@ -105,6 +142,7 @@ esp() {
                 part_gpt fat ext2 normal configfile linux loadenv test echo sleep reboot minicmd
         mcopy -i "$image" "$work/BOOTX64.EFI" ::/EFI/BOOT/
         mcopy -i "$image" "$here/grub.cfg" ::/grub/grub.cfg
+        [ -z "$blank" ] || mcopy -i "$image" "$here/factory.cfg" ::/grub/factory.cfg
         mcopy -i "$image" "$root/conf/boot/grub/reseal.cfg" ::/grub/reseal.cfg
 }
 
@@ -117,7 +155,11 @@ boot_partition() {
         local tree=$work/boot
         mkdir -p "$tree"
         grub-editenv "$tree/grubenv" create
-        grub-editenv "$tree/grubenv" set 'ORDER=A B' A_OK=0 A_TRY=3 B_OK=0 B_TRY=0
+        if [ -n "$blank" ]; then
+                grub-editenv "$tree/grubenv" set 'ORDER=B A' A_OK=0 A_TRY=0 B_OK=1 B_TRY=0
+        else
+                grub-editenv "$tree/grubenv" set 'ORDER=A B' A_OK=0 A_TRY=3 B_OK=0 B_TRY=0
+        fi
         grub-editenv "$tree/grubenv.good" create
         chgrp -R "$(_id group reseal-boot)" "$tree"
         chmod 664 "$tree"/grubenv*
@@ -176,11 +218,18 @@ etc
 "$here/image.sh" "$cache" "$build" "$work" ${more:+3=panic 4 5=hang 6=sick}
 [ -z "$hooks" ] || "$here/hooks.sh" "$cache" "$work"
 slot_mib=$((($(stat -c %s "$work/rootfs-1") + $(stat -c %s "$work/rootfs-2")) / 2 / 1048576 + 16))
-device_up
-data_volume
-slot_a
-esp
-boot_partition
-data_partition
+if [ -n "$blank" ]; then
+        mkdir -p "$work/dev/tpm"
+        factory_system
+        esp
+        boot_partition
+else
+        device_up
+        data_volume
+        slot_a
+        esp
+        boot_partition
+        data_partition
+fi
 disk
 source_conf

@@ -88,7 +88,7 @@ class Vm:
 
     def _arguments(self):
         return ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-no-reboot',
-                '-m', str(self.memory), '-nodefaults', '-no-user-config', '-display', 'none',
+                '-m', str(self.memory), '-smbios', 'type=1,serial=GW-1', '-nodefaults', '-no-user-config', '-display', 'none',
                 '-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console',
                 '-qmp', f'unix:{self.monitor_path},server=on,wait=off',
                 '-drive', f'if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}',
