@@ -42,7 +42,7 @@ static int make_srk(Tpm *t, const Secret *owner_auth, RsError *err) {
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "keep the storage root key");
         tpm_flush(t, made);
-        tpm_note(t, kept, false);
+        (void) Esys_TR_Close(t->esys, &kept);
         return 0;
 }
 
@@ -62,7 +62,8 @@ static int srk_inside(Tpm *t, const Secret *owner_auth, uint8_t ret_name[TPM_NAM
                 if (r < 0)
                         return r;
                 changed = true;
-        }
+        } else
+                tpm_flush(t, srk); /* ESYS has one handle per object: at the end the kept one would be closed with it */
         r = tpm_use_srk(t, &srk, err);
         if (r < 0)
                 return r;

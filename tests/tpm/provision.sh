@@ -10,7 +10,7 @@ provision=$BUILD_ROOT/src/provision/reseal-provision
 pki=$here/../fixtures/make-pki.sh
 
 d=$(mktemp -d /tmp/reseal-provision.XXXXXX)
-trap 'swtpm_down "$d/tpm"; swtpm_down "$d/tpm2"; rm -rf "$d"' EXIT
+trap 'swtpm_down "$d/tpm"; swtpm_down "$d/tpm2"; swtpm_down "$d/tpm3"; rm -rf "$d"' EXIT
 mkdir "$d/tpm" "$d/tpm2" "$d/csr"
 swtpm_up "$d/tpm"
 
@@ -48,6 +48,18 @@ assert r['tpm']['owner_auth_set'] and r['tpm']['lockout_auth_set'], r
 assert set(r['keys']) == {'identity', 'unwrap', 'attest'}, r
 P
 ! grep -riq 'auth.*[0-9a-f]\{64\}' "$d/receipt" "$d/state" "$d/out" || fail "an authorization value is kept"
+
+echo "--- so does one behind a resource manager, where the connection is kept: data volume first, then the rest, then nothing"
+mkdir "$d/tpm3" "$d/csr3"
+swtpm_up "$d/tpm3"
+conf "$d/shared.conf" "swtpm:path=$d/tpm3/s"
+sed -i 's/^shared = no/shared = yes/' "$d/shared.conf"
+truncate -s 16M "$d/volume"
+"$provision" data --config "$d/shared.conf" --device "$d/volume" 2>"$d/out" || fail "$(cat "$d/out")"
+init 3 tpm3 "$d/shared.conf" 2>"$d/out" || fail "$(cat "$d/out")"
+grep -q 'ownerAuth and lockoutAuth set' "$d/out" || fail "$(cat "$d/out")"
+init 3 tpm3 "$d/shared.conf" 2>"$d/out" || fail "$(cat "$d/out")"
+grep -q 'nothing changed' "$d/out" || fail "$(cat "$d/out")"
 
 echo "--- the TPM refuses its owner's commands without the escrowed value"
 export TPM2TOOLS_TCTI="swtpm:path=$d/tpm/s" TSS2_LOG=all+NONE
