@@ -29,6 +29,7 @@ struct Boot {
 static const BootBackend *const backends[] = {
         &boot_backend_efi,
         &boot_backend_grub,
+        &boot_backend_systemd_boot,
         &boot_backend_uboot,
 };
 
@@ -198,10 +199,10 @@ int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
         r = read_for(b, name, &s, &slot, err);
         if (r < 0)
                 return r;
-        if (!slot->bootable && !slot->good)
+        if (!slot->bootable && !slot->good && !slot->last_resort)
                 return already_so(b, err);
         was_good = slot->good;
-        slot->bootable = slot->good = false;
+        slot->bootable = slot->good = slot->last_resort = false;
         slot->tries_left = 0;
         if (strcmp(s.primary, name) == 0)
                 first_bootable(&s);

@@ -34,7 +34,8 @@ static int allow_medium(void *userdata, const char *path, RsError *err) {
         return confine_files_allow(*(const int *) userdata, path, CONFINE_WRITE, err);
 }
 
-/* GRUB: the block is overwritten.  U-Boot: fw_env.config is read, and names the devices of the environment. */
+/* GRUB: the block is overwritten.  systemd-boot: entries are made and removed.  U-Boot: fw_env.config is read, and
+ * names the devices of the environment. */
 static int allow_boot(int files, const BootConfig *boot, RsError *err) {
         int r;
 

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <reseal/base/cleanup.h>
 #include <reseal/base/error.h>
 
 #define BOOT_NAME_MAX 32u
@@ -26,6 +27,7 @@ typedef struct BootSlotState {
         char name[BOOT_NAME_MAX];
         bool bootable;              /* the bootloader may start it */
         bool good;                  /* marked good since it was last installed */
+        bool last_resort;           /* not bootable, but there: systemd-boot starts it before it starts nothing */
         uint32_t tries_left;        /* BOOT_TRIES_UNCOUNTED where the loader does not count: a good slot, mostly */
 } BootSlotState;
 
@@ -39,8 +41,9 @@ typedef struct BootState {
 typedef struct Boot Boot;
 
 typedef struct BootConfig {
-        char *backend;              /* "efi", "grub", "uboot" */
-        char *path;                 /* grub: grubenv; uboot: fw_env.config; efi: where efivarfs is mounted */
+        char *backend;              /* "efi", "grub", "systemd-boot", "uboot" */
+        char *path;                 /* grub: grubenv; systemd-boot: where entries lie and how their names begin;
+                                     * uboot: fw_env.config; efi: where efivarfs is mounted */
         char *good_path;            /* grub: second file with the good slots; efi: the file that says which are good */
         uint32_t tries;             /* attempts a new slot gets; default 3, or what the loader can count to */
         char names[BOOT_NAMES_MAX][BOOT_NAME_MAX];
@@ -84,6 +87,7 @@ typedef struct BootBackend {
 
 extern const BootBackend boot_backend_efi;
 extern const BootBackend boot_backend_grub;
+extern const BootBackend boot_backend_systemd_boot;
 extern const BootBackend boot_backend_uboot;
 
 /* The devices and files of a fw_env.config: what the writer must be allowed to open.  Their number, 0: no such file. */
