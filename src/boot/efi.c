@@ -133,30 +133,42 @@ static int number_of_file(const char *name) {
         return number;
 }
 
+/* One file of efivarfs; found: a bit for each slot whose entry was seen. */
+static int entry_note(int dir_fd, const char *name, const BootConfig *c, View *v, uint32_t *found, RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        RsError foreign = RS_ERROR_INIT; /* of an entry that nobody here made */
+        int number = number_of_file(name), i;
+        bool active = false;
+        size_t size = 0;
+
+        if (number < 0 || var_read(dir_fd, name, ENTRY_BYTES_MAX, &data, &size, &foreign) <= 0)
+                return 0;
+        i = slot_of_entry(c, data, size, &active);
+        if (i < 0)
+                return 0;
+        if ((*found & (1u << i)) != 0)
+                return rs_fail(err, BOOT_STATE, "two boot entries are called \"" DESCRIPTION "%s\"", c->names[i]);
+        *found |= 1u << i;
+        v->number[i] = (uint16_t) number;
+        v->active[i] = active;
+        return 0;
+}
+
 static int entries_find(DIR *dir, const BootConfig *c, View *v, RsError *err) {
         struct dirent *entry;
         uint32_t found = 0;
+        int r = 0;
 
-        while ((errno = 0, entry = readdir(dir))) {
-                _cleanup_(freep) uint8_t *data = NULL;
-                RsError foreign = RS_ERROR_INIT; /* of an entry that nobody here made */
-                int number = number_of_file(entry->d_name), i;
-                bool active = false;
-                size_t size = 0;
-
-                if (number < 0 || var_read(dirfd(dir), entry->d_name, ENTRY_BYTES_MAX, &data, &size, &foreign) <= 0)
-                        continue;
-                i = slot_of_entry(c, data, size, &active);
-                if (i < 0)
-                        continue;
-                if ((found & (1u << i)) != 0)
-                        return rs_fail(err, BOOT_STATE, "two boot entries are called \"" DESCRIPTION "%s\"", c->names[i]);
-                found |= 1u << i;
-                v->number[i] = (uint16_t) number;
-                v->active[i] = active;
-        }
-        if (errno != 0)
-                return rs_fail_errno(err, errno, "%s", c->path);
+        do {
+                errno = 0;
+                entry = readdir(dir);
+                if (!entry && errno != 0)
+                        return rs_fail_errno(err, errno, "%s", c->path);
+                if (entry)
+                        r = entry_note(dirfd(dir), entry->d_name, c, v, &found, err);
+        } while (entry && r == 0);
+        if (r < 0)
+                return r;
         for (uint32_t i = 0; i < c->n_names; i++)
                 if ((found & (1u << i)) == 0)
                         return rs_fail(err, BOOT_STATE, "no boot entry is called \"" DESCRIPTION "%s\"", c->names[i]);
