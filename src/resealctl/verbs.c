@@ -34,7 +34,7 @@ static void print_slot(const Options *o, const char *name, json_t *slot) {
                 (void) snprintf(release, sizeof(release), "%" PRIu64 " (%s)", number_of(slot, "release"),
                                 text_of(slot, "version"));
         if (left >= 0 && flag_of(slot, "bootable") && !flag_of(slot, "good"))
-                (void) snprintf(tries, sizeof(tries), ", %d tries left", left);
+                (void) snprintf(tries, sizeof(tries), ", %d %s left", left, left == 1 ? "try" : "tries");
         printf("%s%-12s%s %-4s %-6s %9s  %-24s %s%s%s%s%s%s\n", bold(o), name, plain(o), text_of(slot, "boot-name"),
                text_of(slot, "type"), format_bytes(number_of(slot, "size"), size, sizeof(size)), release,
                flag_of(slot, "good") ? good(o) : "", state, plain(o), tries, running ? ", running" : "",
