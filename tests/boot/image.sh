@@ -39,7 +39,7 @@ initrd() {
         local to=$work/initramfs file
         mkdir -p "$to"/{bin,sbin,usr/bin,usr/sbin,etc/reseal,proc,sys,dev,run,tmp,sysroot}
         install "$here/guest/init" "$to/init"
-        install "$cache/tree/bin/busybox" "$to/bin/busybox"
+        install "$work/root/bin/busybox" "$to/bin/busybox"
         for applet in cat cut modprobe sh sleep; do ln -s /bin/busybox "$to/bin/$applet"; done
         install -s "$work/root/usr/sbin/reseal-unlock" "$to/usr/sbin/"
         # what the program links, and the TCTI that is loaded by name
@@ -115,9 +115,10 @@ F
 }
 
 root() {
-        cp -a "$cache/tree" "$work/root"
+        mkdir "$work/root"
+        zstd -q -d -c "$cache/tree.tar.zst" | tar -C "$work/root" --numeric-owner -x
         cp -a "$work/dest/." "$work/root/"
-        rm -rf "$work/root/dev" && mkdir "$work/root/dev"
+        mkdir "$work/root/dev"
         modules "$work/root" "${in_root[@]}"
         configure "$work/root"
 }

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # tests/boot/tree.sh CACHE - what does not change from run to run: a Debian kernel, unpacked and never installed, in
-# CACHE/kernel, and a small Debian root in CACHE/tree with the libraries our programs want.  About two minutes the first
-# time, then nothing.  No mirror is named here: the machine's own apt sources are used.
+# CACHE/kernel, and a small Debian root in CACHE/tree.tar.zst with the libraries our programs want.  An archive, because a
+# directory that a stray hand has written to would be in every device from then on.  About two minutes the first time, then
+# nothing.  No mirror is named here: the machine's own apt sources are used.
 set -euo pipefail
 
 cache=${1:?tree.sh CACHE}
 packages=systemd-sysv,dbus,udev,kmod,tpm-udev,cryptsetup-bin,busybox-static,iproute2,util-linux,mount,e2fsprogs
 packages+=,libcryptsetup12,libcurl4,libinih1,libjansson4,libseccomp2,libssl3,libubootenv0.1,libzstd1,openssl
-packages+=,libtss2-esys-3.0.2-0,libtss2-mu0,libtss2-rc0,libtss2-tctildr0,libtss2-tcti-device0
-format=1
+packages+=,libtss2-esys-3.0.2-0,libtss2-mu0,libtss2-rc0,libtss2-tctildr0,libtss2-tcti-device0,efibootmgr
+format=2
 
 kernel() {
         local package
@@ -37,7 +38,9 @@ tree() {
                 '' "$cache/tree" "$sources" >&2
         # nothing in the guest is written in Perl, converts character sets or looks up hardware names
         (cd "$cache/tree" && rm -rf usr/share/perl usr/lib/*/perl* usr/lib/*/libperl* usr/lib/*/gconv usr/lib/*/libicu* \
-                usr/lib/udev/hwdb* usr/share/i18n usr/bin/perl* var/cache/* var/lib/apt/lists/* var/log/* boot/*)
+                usr/lib/udev/hwdb* usr/share/i18n usr/bin/perl* var/cache/* var/lib/apt/lists/* var/log/* boot/* dev)
+        tar -C "$cache/tree" --numeric-owner -c . | zstd -q -3 -f -o "$cache/tree.tar.zst"
+        rm -rf --one-file-system "$cache/tree"
 }
 
 mkdir -p "$cache"
