@@ -15,15 +15,16 @@ from vm import Tpm, Vm
 COMMON = 'console=ttyS0 ro quiet panic=5 mitigations=off nokaslr tsc=reliable systemd.show_status=0 reseal.slot=A'
 
 
-class Direct(Vm):
+class Direct:
+    """In the place of a firmware; more: to the kernel's command line."""
     more = ''
 
-    def _arguments(self):
-        arguments = super()._arguments()
-        without_firmware = [a.replace(',bootindex=0', '') for i, a in enumerate(arguments)
-                            if 'if=pflash' not in a and not (a == '-drive' and 'if=pflash' in arguments[i + 1])]
-        work = os.path.dirname(self.disk)
-        return [*without_firmware, '-kernel', f'{work}/vmlinuz', '-initrd', f'{work}/initrd', '-append', f'{COMMON} {self.more}',
+    def prepare(self, vm):
+        pass
+
+    def arguments(self, vm):
+        work = os.path.dirname(vm.disk)
+        return ['-M', 'q35', '-drive', f'if=none,id=disk,file={vm.disk},format=raw', '-device', 'virtio-blk-pci,drive=disk', '-kernel', f'{work}/vmlinuz', '-initrd', f'{work}/initrd', '-append', f'{COMMON} {self.more}',
                 '-drive', f'if=none,id=plain,file={work}/rootfs-1,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=plain']
 
 
@@ -34,7 +35,7 @@ def commands(tpm):
 
 
 def start(vm, more):
-    vm.more = more
+    vm.firmware.more = more
     vm.start()
     _, found = vm.wait(r'initramfs: unlocked from ([0-9.]+) to ([0-9.]+)')
     unlocked = re.search(r'verified; (\d+) ms, TPM (\d+) ms', ' '.join(text for _, text in vm.lines))
@@ -48,7 +49,7 @@ def start(vm, more):
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     d = Device('cost')
-    d.vm = Direct(f'{d.work}/vm', d.vm.disk, Tpm(d.vm.tpm.state, level=20))
+    d.vm = Vm(f'{d.work}/vm', d.vm.disk, Tpm(d.vm.tpm.state, level=20), Direct())
     runs = {'': [], 'boot-test.plain': []}
     for _ in range(n):
         for more, results in runs.items():

@@ -66,10 +66,8 @@ class Course:
         vm.cut()
         self.made += 1
         self.left -= 1
-        env = self.d.environment_on_disk()
-        whole = self.d.check(f'{self.made}: cut at {name}; the running slot can be started',
-                             env.get(f'{self.running}_OK') == '1' or env.get(f'{self.running}_TRY', '0') != '0', env)
-        return whole
+        state = self.d.loader.state_on_disk(self.d)
+        self.d.check(f'{self.made}: cut at {name}; the running slot can be started', state[self.running] not in (0, None), state)
 
     def start(self, allowed):
         """Power on; what starts is verified and one of what may start: {slot: release}."""
@@ -84,7 +82,7 @@ class Course:
     # -- an update --------------------------------------------------------------------------------------------------------
 
     def on_trial(self, target):
-        return re.search(rf'rootfs\.{target.lower()} .* on trial, \d tries left, next boot', self.d.vm.run('resealctl slots')[1])
+        return re.search(rf'rootfs\.{target.lower()} .* on trial, \d (tries|try) left, next boot', self.d.vm.run('resealctl slots')[1])
 
     def install(self, bundle):
         """Goes on by itself where there is a job; else it is asked for.  Both at once is refused, and no harm."""
@@ -137,7 +135,7 @@ class Course:
             self.d.until('resealctl status', rf'Running +{target}')
             self.d.vm.run('setsid resealctl mark good >/run/mark.log 2>&1 </dev/null &')
             try:
-                self.await_step(step, lambda: self.d.environment().get(f'{target}_OK') == '1' and 'W11' not in step)
+                self.await_step(step, lambda: self.d.loader.state(self.d)[target] == 'good' and 'W11' not in step)
             except Passed:
                 self.passed += 1
                 continue
@@ -147,9 +145,7 @@ class Course:
             self.start({target: release})
         self.d.until('resealctl status', rf'Running +{target}')
         self.d.run(f'slot {target} is marked good', 'resealctl mark good')
-        env = self.d.environment()
-        self.d.check(f'slot {target} is good and first', env.get(f'{target}_OK') == '1' and
-                     env.get('ORDER', '').startswith(target), env)
+        self.d.boot_state(f'slot {target} is good and first', {target: 'good', 'first': target})
 
     def update(self, bundle, release, steps):
         target = 'B' if self.running == 'A' else 'A'

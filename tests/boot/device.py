@@ -2,7 +2,6 @@
 """A device of factory.sh in the machine of vm.py: what every scenario needs, and how it says what it found."""
 
 import atexit
-import json
 import os
 import re
 import shutil
@@ -13,12 +12,13 @@ import sys
 import tempfile
 import time
 
+from loaders import Grub, SystemdBoot
 from vm import Lost, Tpm, Vm
 
+LOADERS = {cls.name: cls for cls in (Grub, SystemdBoot)}
 HERE = os.path.dirname(os.path.abspath(__file__))
-NEEDS = ('qemu-system-x86_64', 'qemu-img', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-mkimage', 'grub-editenv', 'sfdisk',
-         'depmod', 'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon',
-         'debugfs')
+NEEDS = ('qemu-system-x86_64', 'qemu-img', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-editenv', 'sfdisk', 'depmod',
+         'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon')
 
 
 def skip(why):
@@ -38,23 +38,22 @@ def copy(source, destination):
     subprocess.run(['cp', '-a', '--sparse=always', source, destination], check=True)
 
 
-def check_tools():
+def check_tools(loader):
     if os.geteuid() != 0:
         skip('needs root: file owners of the image')
     os.environ['PATH'] += ':/usr/sbin:/sbin'
-    for tool in NEEDS:
-        if not shutil.which(tool):
-            skip(f'no {tool}')
-    for path in ('/usr/share/OVMF/OVMF_CODE_4M.fd', '/usr/lib/grub/x86_64-efi/loadenv.mod'):
-        if not os.path.exists(path):
-            skip(f'no {path}')
+    for needed in (*NEEDS, *loader.needs, *loader.firmware.needs):
+        if not (os.path.exists(needed) if needed.startswith('/') else shutil.which(needed)):
+            skip(f'no {needed}')
 
 
 class Device:
-    """From the factory; .vm is the machine.  Everything is gone when the script ends.  snapshots: for prepare()."""
+    """From the factory; .vm is the machine.  Everything is gone when the script ends.  factory: options of factory.sh;
+    snapshots: for prepare()."""
 
-    def __init__(self, name, factory=(), snapshots=False):
-        check_tools()
+    def __init__(self, name, factory=(), loader='grub', snapshots=False):
+        self.loader = LOADERS[loader]()
+        check_tools(self.loader)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.begin = time.monotonic()
         self.n_failed = self.n_checks = 0
@@ -63,7 +62,7 @@ class Device:
         self.work = tempfile.mkdtemp(prefix=f'reseal-{name}.', dir='/var/tmp')
         atexit.register(self._end)
         with open(f'{self.work}/factory.log', 'wb') as log:
-            made = subprocess.run(['nice', '-n', '10', f'{HERE}/factory.sh', *factory, self.work, str(self.port)], stdout=log, stderr=log,
+            made = subprocess.run(['nice', '-n', '10', f'{HERE}/factory.sh', '--loader', loader, *factory, self.work, str(self.port)], stdout=log, stderr=log,
                                   check=False)
         if made.returncode != 0:
             print(open(f'{self.work}/factory.log', encoding='utf-8', errors='replace').read()[-4000:])
@@ -75,7 +74,7 @@ class Device:
         if snapshots:
             disk = f'{self.work}/disk.qcow2'
             subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', 'disk.img', disk], check=True)
-        self.vm = Vm(f'{self.work}/vm', disk, Tpm(f'{self.work}/dev/tpm'))
+        self.vm = Vm(f'{self.work}/vm', disk, Tpm(f'{self.work}/dev/tpm'), self.loader.firmware)
 
     def _end(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)   # a second one does not end the clearing away
@@ -160,8 +159,8 @@ class Device:
         """Waits for the system: the slot the loader chose, counted or not, and what the initramfs wrote about it."""
         first = len(self.vm.lines)
         at, found = self.vm.wait(r'boot-test: up release (\d+) slot=(\w+) manifest=([0-9a-f]{64})', limit)
-        counted = [text for _, text in self.vm.lines[first:] if 'Reseal: trying slot' in text]
-        expected = [] if tries is None else [f'Reseal: trying slot {slot}, attempts left after this one: {tries}']
+        counted = self.loader.counted(text for _, text in self.vm.lines[first:])
+        expected = [] if tries is None else [(slot, tries)]
         self.check(f'starts slot {slot} with release {release}, ' +
                    ('uncounted' if tries is None else f'{tries} attempts left'),
                    (found.group(1), found.group(2)) == (str(release), slot) and counted == expected,
@@ -198,26 +197,12 @@ class Device:
     def confirmed(self, slot):
         """reseal-health has marked the running slot good, for us and for the loader."""
         self.until('resealctl slots', rf'rootfs\.{slot.lower()} .* good, running')
-        env = self.environment()
-        self.check(f'the health check marks slot {slot} good', env.get(f'{slot}_OK') == '1', env)
+        self.boot_state(f'the health check marks slot {slot} good', {slot: 'good'})
 
-    def environment(self):
-        """GRUB's block as it is on the disk now, read in the guest."""
-        output = self.vm.run("tr -d '\\0' </boot/reseal/grubenv | grep =")[1]
-        return dict(line.split('=', 1) for line in output.splitlines() if '=' in line)
-
-    def environment_on_disk(self):
-        """The same, of a machine that is off, without starting anything."""
-        table = json.loads(subprocess.run(['sfdisk', '--json', self.vm.disk], stdout=subprocess.PIPE, check=True).stdout)
-        part = next(p for p in table['partitiontable']['partitions'] if p.get('name') == 'reseal-boot')
-        image = f'{self.work}/boot-partition'
-        with open(self.vm.disk, 'rb') as disk, open(image, 'wb') as copy:
-            disk.seek(part['start'] * 512)
-            copy.write(disk.read(part['size'] * 512))
-        block = subprocess.run(['debugfs', '-c', '-R', 'cat /grubenv', image], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               check=True).stdout.decode('ascii', 'replace')
-        os.unlink(image)
-        return dict(line.split('=', 1) for line in block.splitlines() if '=' in line)
+    def boot_state(self, name, expected, on_disk=False):
+        """That the loader's own state says what is expected; on_disk: of a machine that is off."""
+        state = self.loader.state_on_disk(self) if on_disk else self.loader.state(self)
+        return self.check(name, expected.items() <= state.items(), state)
 
     def url(self, name):
         return f'https://source.example:{self.port}/{name}'

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/factory.sh [--tries N] [--more] [--health] [--hooks] [--blank] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
+# tests/boot/factory.sh [--loader NAME] [--tries N] [--more] [--health] [--hooks] [--blank] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
 #
-#   WORK/disk.img       GPT: ESP (GRUB, kernel and initramfs of both slots), reseal-boot, slots A and B, reseal-data
+#   WORK/disk.img       GPT: ESP (loader, kernel and initramfs of both slots), boot state, slots A and B, reseal-data
 #   WORK/dev/tpm        the TPM's state, provisioned
 #   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
 #
-# --tries: attempts of a new slot, 3; --more: also releases 3 that panics, 4 of security epoch 1, 5 that hangs, 6 that fails
+# --loader: grub (default), systemd-boot, efi: what loader-NAME.sh does; --tries: attempts of a new slot, 3; --more: also releases 3 that panics, 4 of security epoch 1, 5 that hangs, 6 that fails
 # its health check; --health: reseal-health ends each trial, otherwise the scenario does; --hooks: slot A starts with an
 # initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
 #
@@ -20,9 +20,10 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
-tries=3 more= hooks= health= blank=
+loader=grub tries=3 more= hooks= health= blank=
 while [[ ${1:-} = --* ]]; do
         case $1 in
+        --loader) loader=$2 && shift ;;
         --tries) tries=$2 && shift ;;
         --more) more=yes ;;
         --hooks) hooks=yes ;;
@@ -34,7 +35,9 @@ while [[ ${1:-} = --* ]]; do
 done
 work=${1:?factory.sh WORK [PORT]} port=${2:-28443}
 cache=${RESEAL_BOOT_CACHE:-/var/cache/reseal-boot}
-esp_mib=72 boot_mib=8 data_mib=96
+esp_mib=72 boot_mib=8 data_mib=96 tries_first=3
+# of every kernel that is started, whoever starts it
+cmdline='console=ttyS0 quiet panic=5 mitigations=off nokaslr tsc=reliable systemd.show_status=0'
 pids=()
 clean() {
         [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true
@@ -45,6 +48,8 @@ trap clean EXIT
 . "$root/tests/integration/bus.sh"
 # shellcheck source=tests/integration/device.sh
 . "$root/tests/integration/device.sh"
+# shellcheck source=tests/boot/loader-grub.sh
+. "$here/loader-$loader.sh"
 
 etc() {
         mkdir -p "$work/etc/reseal"
@@ -62,6 +67,7 @@ C
         # the sample as it is, but for line, board and attempts
         sed -e 's/^line=.*/line=gateway/' -e 's/^compatible=.*/compatible=board/' -e "s/^tries=.*/tries=$tries/" "$root/conf/writer.conf" \
                 >"$work/etc/reseal/writer.conf"
+        loader_etc
         # a release is good when its daemon runs and the checks of its image pass
         [ -z "$health" ] || printf '[health]\nunits=reseald.service\nsettle=2s\nchecks=/etc/reseal/health.d\ndeadline=10min\n' >"$work/etc/reseal/health.conf"
         chmod 644 "$work"/etc/reseal/*
@@ -129,41 +135,13 @@ factory_system() {
 }
 
 esp() {
-        local image=$work/esp
-        truncate -s "${esp_mib}M" "$image"
-        mkfs.vfat -F 32 -s 1 -n ESP "$image" >/dev/null
-        mmd -i "$image" ::/EFI ::/EFI/BOOT ::/grub ::/A ::/B
-        mcopy -i "$image" "$work/vmlinuz" ::/A/
-        mcopy -i "$image" "$work/vmlinuz" ::/B/
-        mcopy -i "$image" "$work/initrd${hooks:+-initramfs-tools}" ::/A/initrd
-        mcopy -i "$image" "$work/initrd${hooks:+-dracut}" ::/B/initrd
-        printf 'configfile ($root)/grub/grub.cfg\n' >"$work/early.cfg"
-        grub-mkimage -O x86_64-efi -p /grub -c "$work/early.cfg" -o "$work/BOOTX64.EFI" \
-                part_gpt fat ext2 normal configfile linux loadenv test echo sleep reboot minicmd
-        mcopy -i "$image" "$work/BOOTX64.EFI" ::/EFI/BOOT/
-        mcopy -i "$image" "$here/grub.cfg" ::/grub/grub.cfg
-        [ -z "$blank" ] || mcopy -i "$image" "$here/factory.cfg" ::/grub/factory.cfg
-        mcopy -i "$image" "$root/conf/boot/grub/reseal.cfg" ::/grub/reseal.cfg
+        truncate -s "${esp_mib}M" "$work/esp"
+        mkfs.vfat -F 32 -s 1 -n ESP "$work/esp" >/dev/null
+        loader_esp "$work/esp"
 }
 
 _id() { # passwd|group NAME -> number in the device's root
         awk -F: -v n="$2" '$1 == n {print $3}' "$work/root/etc/$1"
-}
-
-# The factory's boot state: A was never started, B was never written.
-boot_partition() {
-        local tree=$work/boot
-        mkdir -p "$tree"
-        grub-editenv "$tree/grubenv" create
-        if [ -n "$blank" ]; then
-                grub-editenv "$tree/grubenv" set 'ORDER=B A' A_OK=0 A_TRY=0 B_OK=1 B_TRY=0
-        else
-                grub-editenv "$tree/grubenv" set 'ORDER=A B' A_OK=0 A_TRY=3 B_OK=0 B_TRY=0
-        fi
-        grub-editenv "$tree/grubenv.good" create
-        chgrp -R "$(_id group reseal-boot)" "$tree"
-        chmod 664 "$tree"/grubenv*
-        mke2fs -q -t ext2 -b 1024 -L reseal-boot -d "$tree" "$work/boot.img" "${boot_mib}M"
 }
 
 # LUKS2 under a key that this TPM seals; made while the TPM runs, filled later, without a device-mapper.
@@ -189,21 +167,23 @@ data_partition() {
 }
 
 disk() {
-        local at=1 part
-        truncate -s $((2 + esp_mib + boot_mib + 2 * slot_mib + data_mib))M "$work/disk.img"
-        sfdisk --quiet --no-reread --no-tell-kernel "$work/disk.img" <<D
-label: gpt
-start=1MiB, size=${esp_mib}MiB, type=U, name=ESP
-size=${boot_mib}MiB, name=reseal-boot
-size=${slot_mib}MiB, name=reseal-slot-rootfs-a
-size=${slot_mib}MiB, name=reseal-slot-rootfs-b
-size=${data_mib}MiB, name=reseal-data
-D
-        for part in esp boot.img dev/slot-a dev/slot-b data.img; do
-                dd if="$work/$part" of="$work/disk.img" bs=1M seek=$at conv=notrunc,sparse status=none
-                at=$((at + $(stat -c %s "$work/$part") / 1048576))
+        local part file parts=("esp ESP U" "${loader_parts[@]}" "dev/slot-a reseal-slot-rootfs-a" "dev/slot-b reseal-slot-rootfs-b" "data.img reseal-data")
+        local at=1 table="label: gpt" size type
+        for part in "${parts[@]}"; do
+                read -r file name type <<<"$part"
+                size=$(($(stat -c %s "$work/$file") / 1048576))
+                table+=$'\n'"start=${at}MiB, size=${size}MiB, name=$name${type:+, type=$type}"
+                at=$((at + size))
         done
-        rm -rf "$work"/{esp,boot.img,data.img,boot,var,BOOTX64.EFI,early.cfg} "$work"/dev/slot-[ab]
+        truncate -s $((at + 1))M "$work/disk.img"
+        sfdisk --quiet --no-reread --no-tell-kernel "$work/disk.img" <<<"$table"
+        at=1
+        for part in "${parts[@]}"; do
+                file=${part%% *}
+                dd if="$work/$file" of="$work/disk.img" bs=1M seek=$at conv=notrunc,sparse status=none
+                at=$((at + $(stat -c %s "$work/$file") / 1048576))
+        done
+        rm -rf "$work"/{esp,boot.img,data.img,boot,var,early.cfg} "$work"/dev/slot-[ab]
 }
 
 # as source_up, on the port that release 2 and its ticket are asked for at
@@ -222,13 +202,13 @@ if [ -n "$blank" ]; then
         mkdir -p "$work/dev/tpm"
         factory_system
         esp
-        boot_partition
+        loader_state
 else
         device_up
         data_volume
         slot_a
         esp
-        boot_partition
+        loader_state
         data_partition
 fi
 disk

@@ -9,14 +9,15 @@
 #
 # FAULT: panic (no init, the kernel panics), hang (an init that does nothing), sick (its health check fails).
 #
-# WORK/etc/ is laid over /etc: configuration and anchors.  Needs root: the tree has owners.
+# WORK/etc/ is laid over /etc: configuration and anchors; WORK/boot.fstab goes to the end of its fstab.  Needs root: the tree has owners.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${1:?image.sh CACHE BUILD WORK} build=$2 work=$3
 version=$(ls "$cache/kernel/lib/modules")
-in_initrd=(virtio_pci virtio_blk erofs dm_mod dm_crypt dm_verity softdog xts ecb aesni_intel sha256_ssse3 crc32c_generic libcrc32c)
-in_root=("${in_initrd[@]}" virtio_net virtio_console virtio_rng vfat nls_ascii nls_cp437 nls_utf8)
+in_initrd=(virtio_pci virtio_blk erofs dm_mod dm_crypt dm_verity softdog xts ecb aesni_intel sha256_ssse3 crc32c_generic libcrc32c
+        vfat nls_ascii nls_cp437 efivarfs)
+in_root=("${in_initrd[@]}" virtio_net virtio_console virtio_rng nls_utf8)
 
 modules() { # DESTINATION NAME...: with what they depend on
         local to=$1/lib/modules/$version file
@@ -88,9 +89,9 @@ configure() {
         mkdir -p "$root/boot/reseal" "$root/usr/lib/boot-test"
         cat >"$root/etc/fstab" <<'F'
 /dev/mapper/data /var ext4 x-systemd.device-timeout=600s 0 0
-PARTLABEL=reseal-boot /boot/reseal ext4 x-systemd.device-timeout=600s 0 0
 tmpfs /tmp tmpfs mode=1777 0 0
 F
+        cat "$work/boot.fstab" >>"$root/etc/fstab"
         echo 'data PARTLABEL=reseal-data - luks,headless=1,x-systemd.device-timeout=600s' >"$root/etc/crypttab"
         install "$here/guest/agent" "$root/usr/lib/boot-test/agent"
         cp -a "$here"/guest/*.service "$root/etc/systemd/system/"

@@ -24,8 +24,6 @@ import socket
 import subprocess
 import time
 
-FIRMWARE = '/usr/share/OVMF/OVMF_CODE_4M.fd'
-VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd'
 PR_SET_PDEATHSIG = 1
 RESTARTS_MAX = 20
 ESCAPES = re.compile(r'\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b-\x1f]')
@@ -67,9 +65,34 @@ class Tpm:
             self.process = None
 
 
+class Ovmf:
+    """UEFI, with the disk on virtio.  secure: the one with Secure Boot, whose variables only System Management Mode can write, without
+    keys; chosen: the firmware is told to start the disk first, which makes BootOrder anew at each start."""
+
+    VARIABLES = '/usr/share/OVMF/OVMF_VARS_4M.fd'
+
+    def __init__(self, secure=False, chosen=True):
+        self.secure, self.chosen = secure, chosen
+        self.code = '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd' if secure else '/usr/share/OVMF/OVMF_CODE_4M.fd'
+        self.needs = (self.VARIABLES, self.code)
+
+    def prepare(self, vm):
+        if not os.path.exists(vm.variables):
+            subprocess.run(['qemu-img', 'convert', '-q', '-O', vm.format, self.VARIABLES, vm.variables], check=True)
+
+    def arguments(self, vm):
+        return ['-M', 'q35,smm=on' if self.secure else 'q35',
+                *(['-global', 'driver=cfi.pflash01,property=secure,value=on'] if self.secure else []),
+                '-drive', f'if=pflash,format=raw,unit=0,readonly=on,file={self.code}',
+                '-drive', f'if=pflash,format={vm.format},unit=1,file={vm.variables}',
+                '-drive', f'if=none,id=disk,file={vm.disk},format={vm.format},cache=writeback',
+                '-device', 'virtio-blk-pci,drive=disk' + (',bootindex=0' if self.chosen else '')]
+
+
 class Vm:
-    def __init__(self, directory, disk, tpm, memory=768):
+    def __init__(self, directory, disk, tpm, firmware=None, memory=768):
         self.directory, self.disk, self.tpm, self.memory = directory, disk, tpm, memory
+        self.firmware = firmware or Ovmf()
         self.process = self.agent = None
         self.started = 0.0
         self.lines = []          # (seconds since power on, text)
@@ -83,18 +106,14 @@ class Vm:
         # A snapshot goes into all that can be written, so the variables must be able to hold one too.
         self.format = 'qcow2' if disk.endswith('.qcow2') else 'raw'
         self.variables = os.path.join(directory, 'variables.' + self.format)
-        if not os.path.exists(self.variables):
-            subprocess.run(['qemu-img', 'convert', '-q', '-O', self.format, VARIABLES, self.variables], check=True)
+        self.firmware.prepare(self)
 
     def _arguments(self):
-        return ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-no-reboot',
+        return ['qemu-system-x86_64', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-no-reboot',
                 '-m', str(self.memory), '-smbios', 'type=1,serial=GW-1', '-nodefaults', '-no-user-config', '-display', 'none',
                 '-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console',
                 '-qmp', f'unix:{self.monitor_path},server=on,wait=off',
-                '-drive', f'if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}',
-                '-drive', f'if=pflash,format={self.format},unit=1,file={self.variables}',
-                '-drive', f'if=none,id=disk,file={self.disk},format={self.format},cache=writeback',
-                '-device', 'virtio-blk-pci,drive=disk,bootindex=0',
+                *self.firmware.arguments(self),
                 '-chardev', f'socket,id=tpm,path={self.tpm.socket}', '-tpmdev', 'emulator,id=tpm0,chardev=tpm',
                 '-device', 'tpm-tis,tpmdev=tpm0',
                 '-netdev', 'user,id=net,restrict=off', '-device', 'virtio-net-pci,netdev=net,romfile=',
