@@ -12,10 +12,11 @@ import sys
 import tempfile
 import time
 
+from efi import Efi
 from loaders import Grub, SystemdBoot
 from vm import Lost, Tpm, Vm
 
-LOADERS = {cls.name: cls for cls in (Grub, SystemdBoot)}
+LOADERS = {cls.name: cls for cls in (Efi, Grub, SystemdBoot)}
 HERE = os.path.dirname(os.path.abspath(__file__))
 NEEDS = ('qemu-system-x86_64', 'qemu-img', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-editenv', 'sfdisk', 'depmod',
          'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon')
