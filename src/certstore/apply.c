@@ -8,31 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <reseal/base/file.h>
 #include <reseal/format/trust-set.h>
 #include <reseal/ipc/channel.h>
+#include <reseal/ipc/memfd.h>
 
 #include "apply.h"
 #include "serve.h"
-
-static int make_memfd(Span bytes, int *ret_fd, RsError *err) {
-        _cleanup_(closep) int fd = memfd_create("trust-set", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        int r;
-
-        if (fd < 0)
-                return rs_fail_errno(err, errno, "memfd");
-        r = file_pwrite_all(fd, bytes.data, bytes.size, 0, err);
-        if (r < 0)
-                return r;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-                return rs_fail_errno(err, errno, "seals");
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
 
 static int connect_to(const char *path, Channel **ret, RsError *err) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -80,7 +65,7 @@ int apply_file(const char *path, const char *socket_path, uint64_t *ret_version,
                 return rs_fail(err, NOT_FOUND, "%s: no such file, or empty", path);
         if (r < 0)
                 return r;
-        r = make_memfd(SPAN(data, size), &fd, err);
+        r = memfd_sealed("trust-set", SPAN(data, size), &fd, err);
         if (r < 0)
                 return r;
         r = connect_to(socket_path, &c, err);

@@ -11,42 +11,19 @@
  * is refused is told the reason and may go on.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <syslog.h>
 
-#include <reseal/base/file.h>
+#include <reseal/base/cleanup.h>
 #include <reseal/format/trust-set.h>
 #include <reseal/ipc/channel.h>
+#include <reseal/ipc/memfd.h>
 
 #include "journal.h"
 #include "serve.h"
-
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-
-static int copy_candidate(int fd, uint32_t size, uint8_t **ret, RsError *err) {
-        _cleanup_(freep) uint8_t *data = NULL;
-        struct stat st;
-        int seals, r;
-
-        seals = fcntl(fd, F_GET_SEALS);
-        if (seals < 0 || (seals & SEALS) != SEALS)
-                return rs_fail(err, PROTOCOL, "the descriptor is not a sealed memfd");
-        if (fstat(fd, &st) < 0 || st.st_size != (off_t) size)
-                return rs_fail(err, PROTOCOL, "the memfd is not of the size announced");
-        data = malloc(size);
-        if (!data)
-                return rs_fail_oom(err);
-        r = file_pread_all(fd, data, size, 0, err);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(data);
-        return 0;
-}
 
 static int answer_verdict(Channel *c, uint32_t sequence, const RsError *verdict, uint64_t version, RsError *err) {
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
@@ -72,7 +49,7 @@ static int answer_apply(const Keeper *k, Channel *c, const Message *m, RsError *
 
         if (m->type != CERTSTORE_APPLY || m->fd < 0 || reader_finish(&r) < 0 || size == 0 || size > TRUST_SET_CMS_MAX)
                 return rs_fail(err, PROTOCOL, "message %u is not a request with one trust set", m->type);
-        k_result = copy_candidate(m->fd, size, &candidate, err);
+        k_result = memfd_read(m->fd, size, &candidate, err);
         if (k_result < 0)
                 return k_result;
         if (keeper_apply(k, SPAN(candidate, size), &version, &verdict) < 0)

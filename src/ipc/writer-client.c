@@ -18,13 +18,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/clock.h>
 #include <reseal/ipc/channel.h>
+#include <reseal/ipc/memfd.h>
 #include <reseal/ipc/writer-client.h>
 
 /* Frames, one call that was cancelled, one ABORT. */
@@ -428,28 +428,6 @@ int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsEr
         return judge(c, writer_decode_offer(answer.payload, ret, err), err);
 }
 
-static int sealed_memfd(Span table, int *ret_fd, RsError *err) {
-        _cleanup_(closep) int fd = -EBADF;
-        size_t done = 0;
-
-        fd = memfd_create("reseal-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd < 0)
-                return rs_fail_errno(err, errno, "table: memfd");
-        while (done < table.size) {
-                ssize_t n = write(fd, table.data + done, table.size - done);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return rs_fail_errno(err, n < 0 ? errno : EIO, "table: memfd");
-                done += (size_t) n;
-        }
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-                return rs_fail_errno(err, errno, "table: seal");
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
-
 int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,
                       uint32_t *ret_n, RsError *err) {
         _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
@@ -459,7 +437,7 @@ int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret
 
         if (table.size == 0 || table.size > RS_TABLE_SIZE_MAX)
                 return rs_fail(err, TABLE, "table of %zu bytes", table.size);
-        r = sealed_memfd(table, &fd, err);
+        r = memfd_sealed("reseal-table", table, &fd, err);
         if (r < 0)
                 return r;
         writer_encode_table_request(&request, image, (uint32_t) table.size);
@@ -487,7 +465,7 @@ int writer_call_evidence(WriterClient *c, WriterEvidence kind, Span bytes, bool 
 
         if (bytes.size == 0 || bytes.size > WRITER_EVIDENCE_MAX)
                 return rs_fail(err, TOO_MUCH, "evidence of %zu bytes", bytes.size);
-        r = sealed_memfd(bytes, &fd, err);
+        r = memfd_sealed("reseal-evidence", bytes, &fd, err);
         if (r < 0)
                 return r;
         writer_encode_evidence_request(&request, kind, (uint32_t) bytes.size);

@@ -13,12 +13,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
 
 #include <reseal/base/cleanup.h>
-#include <reseal/base/file.h>
 #include <reseal/base/text.h>
+#include <reseal/ipc/memfd.h>
 #include <reseal/ipc/ring.h>
 
 #include "journal.h"
@@ -70,30 +69,10 @@ static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
         return 0;
 }
 
-/* The seals come first: bytes that can still change or shrink are not read at all. */
 static int read_sealed(int fd, size_t size, uint8_t **ret, RsError *err) {
-        const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-        _cleanup_(freep) uint8_t *data = NULL;
-        struct stat st;
-        int seals, r;
-
         if (fd < 0) /* this process could not keep it: not the peer's doing */
                 return rs_fail_errno(err, -fd, "TABLE: its descriptor");
-        seals = fcntl(fd, F_GET_SEALS);
-        if (seals < 0 || (seals & wanted) != wanted)
-                return rs_fail(err, PROTOCOL, "the descriptor is not a sealed memfd");
-        if (fstat(fd, &st) < 0)
-                return rs_fail_errno(err, errno, "memfd");
-        if (st.st_size < 0 || (uint64_t) st.st_size != size)
-                return rs_fail(err, PROTOCOL, "memfd of %lld bytes, announced %zu", (long long) st.st_size, size);
-        data = malloc(size);
-        if (!data)
-                return rs_fail_oom(err);
-        r = file_pread_all(fd, data, size, 0, err);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(data);
-        return 0;
+        return memfd_read(fd, size, ret, err);
 }
 
 static int writer_answer_table(Answerer *a, Work *w, RsError *err) {
@@ -106,9 +85,9 @@ static int writer_answer_table(Answerer *a, Work *w, RsError *err) {
         closep(&w->fd);
         w->fd = -EBADF;
         ranges = calloc(WRITER_RANGES_MAX, sizeof(*ranges));
-        if (r == 0 && !ranges)
+        if (r >= 0 && !ranges)
                 r = rs_fail_oom(err);
-        if (r == 0)
+        if (r >= 0)
                 r = install_table(a->installer, w->image, SPAN(bytes, w->size), &next, ranges, &n, err);
         if (r < 0) { /* ends the offer */
                 install_abort(a->installer);
@@ -141,7 +120,7 @@ static int writer_answer_evidence(Answerer *a, Work *w, RsError *err) {
         r = read_sealed(w->fd, w->size, &bytes, err);
         closep(&w->fd);
         w->fd = -EBADF;
-        if (r == 0)
+        if (r >= 0)
                 r = install_evidence(a->installer, w->evidence, SPAN(bytes, w->size), &changed, err);
         if (r < 0)
                 return r;
