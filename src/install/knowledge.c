@@ -483,3 +483,11 @@ int install_trust(Installer *i, WriterTrust *ret, RsError *err) {
         *ret = t;
         return 0;
 }
+
+/* -- ANCHORS ---------------------------------------------------------------------------------------------------- */
+
+int install_anchors(Installer *i, Span *ret_set, RsError *err) {
+        int r = knowledge_refresh(i, err);
+
+        return r < 0 ? r : trust_store_signed(i->knowledge.store, &i->tpm.record, ret_set, err);
+}

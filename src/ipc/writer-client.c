@@ -178,7 +178,7 @@ static int receive_one(WriterClient *c, uint32_t sequence, Message *ret, RsError
         o = c->queue[0];
         c->n_queue--;
         memmove(c->queue, c->queue + 1, c->n_queue * sizeof(c->queue[0]));
-        if (fd >= 0 && (m.type != WRITER_RING + 1 || o.sequence != sequence))
+        if (fd >= 0 && ((m.type != WRITER_RING + 1 && m.type != WRITER_ANCHORS + 1) || o.sequence != sequence))
                 return rs_fail(err, PROTOCOL, "answer of type %u with a descriptor", m.type);
         if (o.type == WRITER_FRAME) {
                 r = take_frame_answer(c, &o, &m, err);
@@ -480,6 +480,31 @@ int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err) {
 
         r = call(c, WRITER_TRUST, &request, &answer, err);
         return r < 0 ? r : judge(c, writer_decode_trust(answer.payload, ret, err), err);
+}
+
+int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsError *err) {
+        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
+        _cleanup_(freep) uint8_t *set = NULL;
+        _cleanup_(closep) int fd = -EBADF;
+        uint32_t size = 0;
+        Message answer;
+        int r;
+
+        r = call(c, WRITER_ANCHORS, &request, &answer, err);
+        if (r < 0)
+                return r;
+        fd = answer.fd;
+        r = writer_decode_anchors(answer.payload, &size, err);
+        if (r >= 0 && (size > 0) != (fd >= 0))
+                r = rs_fail(err, PROTOCOL, "answer to ANCHORS: %u bytes, and %s descriptor", size, fd >= 0 ? "a" : "no");
+        if (r >= 0 && size > 0)
+                r = memfd_read(fd, size, &set, err);
+        r = judge(c, r, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(set);
+        *ret_size = size;
+        return 0;
 }
 
 int writer_call_ring(WriterClient *c, Ring **ret, RsError *err) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * writer-proto-trust - the payloads of TIME, EVIDENCE and TRUST; see writer-proto.c for the rules.
+ * writer-proto-trust - the payloads of TIME, EVIDENCE, TRUST and ANCHORS; see writer-proto.c for the rules.
  */
 #include <string.h>
 
@@ -212,5 +212,25 @@ int writer_decode_trust(Span p, WriterTrust *ret, RsError *err) {
         if (k < 0)
                 return k;
         *ret = t;
+        return 0;
+}
+
+/* -- ANCHORS ---------------------------------------------------------------------------------------------------- */
+
+void writer_encode_anchors(Encoder *e, uint32_t size) {
+        encoder_u32(e, size);
+}
+
+int writer_decode_anchors(Span p, uint32_t *ret_size, RsError *err) {
+        Reader r = READER(p);
+        uint32_t size = reader_u32(&r);
+        int k;
+
+        if (size > WRITER_ANCHORS_MAX)
+                r.failed = true;
+        k = field_finish(&r, "answer to ANCHORS", err);
+        if (k < 0)
+                return k;
+        *ret_size = size;
         return 0;
 }

@@ -184,13 +184,28 @@ static int check_lists(const TrustStore *s, const TpmRecord *now, RsError *err) 
         return 0;
 }
 
-int trust_store_check(const TrustStore *s, const TpmRecord *now, RsError *err) {
+static int check_set(const TrustStore *s, const TpmRecord *now, RsError *err) {
         if (!s->set)
                 return rs_pass(err, &s->problem);
         if (!is_accepted(s->set, now))
                 return rs_fail(err, TRUST_SET, "trust set version %llu is in use, the TPM knows version %llu",
                                (unsigned long long) s->set->version, (unsigned long long) now->trust_version);
-        return check_lists(s, now, err);
+        return 0;
+}
+
+int trust_store_check(const TrustStore *s, const TpmRecord *now, RsError *err) {
+        int r = check_set(s, now, err);
+
+        return r < 0 ? r : check_lists(s, now, err);
+}
+
+int trust_store_signed(const TrustStore *s, const TpmRecord *now, Span *ret, RsError *err) {
+        int r = check_set(s, now, err);
+
+        if (r < 0)
+                return r;
+        *ret = s->set->cms ? SPAN(s->set->cms, s->set->cms_size) : SPAN_NULL;
+        return 0;
 }
 
 const TrustAnchors *trust_store_firmware(const TrustStore *s) {

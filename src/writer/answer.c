@@ -143,6 +143,19 @@ static int writer_answer_trust(Answerer *a, Work *w, RsError *err) {
         return 0;
 }
 
+static int writer_answer_anchors(Answerer *a, Work *w, RsError *err) {
+        Span set;
+        int r;
+
+        r = install_anchors(a->installer, &set, err);
+        if (r == 0 && set.size > 0)
+                r = memfd_sealed("reseal-anchors", set, &w->fd, err);
+        if (r < 0)
+                return r;
+        writer_encode_anchors(&w->answer, (uint32_t) set.size);
+        return 0;
+}
+
 static int writer_answer_ring(Answerer *a, Work *w, RsError *err) {
         int r;
 
@@ -247,7 +260,7 @@ static const AnswerEntry entries[] = {
         { WRITER_FINISH, writer_answer_finish, false }, { WRITER_ABORT, writer_answer_abort, true },
         { WRITER_MARK, writer_answer_mark, true },     { WRITER_TIME, writer_answer_time, true },
         { WRITER_EVIDENCE, writer_answer_evidence, true }, { WRITER_TRUST, writer_answer_trust, true },
-        { WRITER_REJECT, writer_answer_reject, true },
+        { WRITER_REJECT, writer_answer_reject, true }, { WRITER_ANCHORS, writer_answer_anchors, true },
 };
 
 void writer_answer(Answerer *a, Work *w) {

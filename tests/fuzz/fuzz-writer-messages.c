@@ -91,6 +91,8 @@ static int answers(uint8_t which, Span p, RsError *err) {
                 return writer_decode_frame(p, &a, &n, err);
         case 12:
                 return writer_decode_name(p, name, err);
+        case 17:
+                return writer_decode_anchors(p, &n, err);
         default:
                 return writer_decode_progress(p, &progress, err);
         }
@@ -105,11 +107,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size == 0)
                 return 0;
-        which = data[0] % 17;
+        which = data[0] % 18;
         p = SPAN(data + 1, size - 1);
         if (which < 5 || which == 16)
                 r = requests(which, p, &err);
-        else if (which < 14)
+        else if (which < 14 || which == 17)
                 r = answers(which, p, &err);
         else if (which == 14)
                 r = channel_decode_error(p, &error, &err);

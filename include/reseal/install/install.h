@@ -96,6 +96,7 @@ int install_converge(Installer *i, RsError *err);
 int install_time(Installer *i, WriterTime *ret, RsError *err);
 int install_evidence(Installer *i, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
 int install_trust(Installer *i, WriterTrust *ret, RsError *err);
+int install_anchors(Installer *i, Span *ret_set /* borrowed until the next call; empty: version 0 */, RsError *err);
 int install_offer(Installer *i, Span manifest_cms, WriterOffer *ret, RsError *err);
 /* Behind a good offer: is it proven to be the latest release? */
 FreshnessVerdict install_freshness(const Installer *i);

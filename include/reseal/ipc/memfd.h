@@ -3,7 +3,7 @@
 /*
  * memfd - bytes that are too many for a message, beside it in a sealed memory file.
  *
- * Spec:     docs/protocol-writer.md, TABLE and EVIDENCE
+ * Spec:     docs/protocol-writer.md, TABLE, EVIDENCE, ANCHORS
  * Trust:    a descriptor that was received is hostile: its seals come before its size, its size before its bytes
  * Owns:     what is returned is the caller's
  * Units:    bytes

@@ -38,6 +38,8 @@ int writer_call_state(WriterClient *c, WriterState *ret, RsError *err);
 int writer_call_time(WriterClient *c, WriterTime *ret, RsError *err);
 int writer_call_evidence(WriterClient *c, WriterEvidence kind, Span bytes, bool *ret_changed, RsError *err);
 int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err);
+/* The trust set in force, as signed: the caller's.  NULL and 0: version 0, each goes by its own configuration. */
+int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsError *err);
 int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsError *err);
 /* ret_ranges: WRITER_RANGES_MAX entries: frames already proven. */
 int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,

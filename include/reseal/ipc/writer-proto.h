@@ -35,6 +35,7 @@ typedef enum WriterMessage {
         WRITER_EVIDENCE = 24,
         WRITER_TRUST = 26,
         WRITER_REJECT = 28,
+        WRITER_ANCHORS = 30,
         WRITER_EVENT_PROGRESS = 0x101,
 } WriterMessage;
 
@@ -148,6 +149,7 @@ typedef enum WriterEvidence {
 
 #define WRITER_CRLS_MAX 8u
 #define WRITER_EVIDENCE_MAX (2u << 20)    /* a link set */
+#define WRITER_ANCHORS_MAX (128u << 10)   /* TRUST_SET_CMS_MAX */
 
 /* What `resealctl chain|time|crl|posture` show. */
 typedef struct WriterTrust {
@@ -220,5 +222,7 @@ void writer_encode_evidence(Encoder *e, bool changed);
 int writer_decode_evidence(Span p, bool *ret_changed, RsError *err);
 void writer_encode_trust(Encoder *e, const WriterTrust *t);
 int writer_decode_trust(Span p, WriterTrust *ret, RsError *err);
+void writer_encode_anchors(Encoder *e, uint32_t size);
+int writer_decode_anchors(Span p, uint32_t *ret_size, RsError *err);
 void writer_encode_progress(Encoder *e, const WriterProgress *p);
 int writer_decode_progress(Span p, WriterProgress *ret, RsError *err);

@@ -48,6 +48,8 @@ RS_DEFINE_CLEANUP(TrustStore, trust_store_free)
  */
 int trust_store_check(const TrustStore *s, const TpmRecord *now, RsError *err);
 
+/* The accepted set as it was signed, borrowed; empty at version 0.  TRUST_SET as trust_store_check says it. */
+int trust_store_signed(const TrustStore *s, const TpmRecord *now, Span *ret, RsError *err);
 /* All NULL, and no recovery keys, while trust_store_check says TRUST_SET. */
 const TrustAnchors *trust_store_firmware(const TrustStore *s);
 const TrustAnchors *trust_store_source(const TrustStore *s);   /* NULL: none configured */

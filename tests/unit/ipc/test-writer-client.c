@@ -17,6 +17,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/ipc/channel.h>
+#include <reseal/ipc/memfd.h>
 #include <reseal/ipc/writer-client.h>
 
 /* What the writer of a test does after HELLO. */
@@ -344,6 +345,53 @@ static void a_writer_that_lies_or_goes_ends_the_connection(void **state) {
         }
 }
 
+static const uint8_t anchors[] = "a trust set";
+static uint32_t anchors_told;
+static bool anchors_beside;
+
+static void script_anchors(Channel *c) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        _cleanup_(closep) int fd = -EBADF;
+        RsError err = RS_ERROR_INIT;
+        Message m;
+
+        expect(c, WRITER_ANCHORS, &m);
+        if (anchors_beside)
+                assert_int_equal(memfd_sealed("test", SPAN_ARRAY(anchors), &fd, &err), 0);
+        writer_encode_anchors(&e, anchors_told);
+        assert_int_equal(channel_send(c, WRITER_ANCHORS + 1, m.sequence, encoder_view(&e), fd, &err), 0);
+}
+
+static void a_trust_set_comes_whole_or_not_at_all(void **state) {
+        static const struct {
+                uint32_t told;
+                bool beside, good;
+        } cases[] = {
+                { 0, false, true }, { sizeof(anchors), true, true }, { 0, true, false },
+                { sizeof(anchors), false, false }, { sizeof(anchors) - 1, true, false },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(freep) uint8_t *got = NULL;
+                RsError err = RS_ERROR_INIT;
+                size_t size = 99;
+                WriterClient *c;
+                Fake f = { 0 };
+
+                anchors_told = cases[i].told;
+                anchors_beside = cases[i].beside;
+                c = start(&f, script_anchors);
+                assert_int_equal(writer_call_anchors(c, &got, &size, &err) == 0, cases[i].good);
+                assert_int_equal(err.reason, cases[i].good ? RS_REASON_NONE : RS_REASON_PROTOCOL);
+                assert_int_equal(size, cases[i].good ? cases[i].told : 99);
+                if (got)
+                        assert_memory_equal(got, anchors, sizeof(anchors));
+                assert_int_equal(got != NULL, cases[i].good && cases[i].told > 0);
+                finish(&f, c);
+        }
+}
+
 static void nobody_at_the_socket_is_writer_gone(void **state) {
         RsError err = RS_ERROR_INIT;
         WriterClient *c = NULL;
@@ -368,6 +416,7 @@ int main(void) {
                 cmocka_unit_test(a_writer_that_hangs_is_given_up_for_status_and_abort),
                 cmocka_unit_test(events_come_between_request_and_answer),
                 cmocka_unit_test(a_writer_that_lies_or_goes_ends_the_connection),
+                cmocka_unit_test(a_trust_set_comes_whole_or_not_at_all),
                 cmocka_unit_test(nobody_at_the_socket_is_writer_gone),
         };
 

@@ -260,6 +260,19 @@ static void evidence_is_of_a_known_kind_and_size(void **state) {
         }
 }
 
+static void a_trust_set_has_its_limit(void **state) {
+        (void) state;
+        for (uint32_t size = WRITER_ANCHORS_MAX; size <= WRITER_ANCHORS_MAX + 1; size++) {
+                _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+                RsError err = RS_ERROR_INIT;
+                uint32_t got = 0;
+
+                writer_encode_anchors(&e, size);
+                assert_int_equal(writer_decode_anchors(WHOLE(e), &got, &err) == 0, size == WRITER_ANCHORS_MAX);
+                assert_int_equal(got, size == WRITER_ANCHORS_MAX ? size : 0);
+        }
+}
+
 /* Every payload, cut anywhere or one byte longer, is refused: no decoder takes a part for the whole. */
 static void cut_and_lengthened_payloads_are_refused(void **state) {
         const WriterState s = { .running = "A" };
@@ -269,7 +282,7 @@ static void cut_and_lengthened_payloads_are_refused(void **state) {
         const WriterOffer o = { .n_images = 1 };
         const WriterTime t = { .low = 1, .high = 2, .query_size = 3 };
         const WriterTrust w = { .n_crls = 2, .level = 1 };
-        Encoder e[12] = { ENCODER_INIT };
+        Encoder e[13] = { ENCODER_INIT };
 
         (void) state;
         writer_encode_state(&e[0], &s);
@@ -284,6 +297,7 @@ static void cut_and_lengthened_payloads_are_refused(void **state) {
         writer_encode_trust(&e[9], &w);
         writer_encode_evidence_request(&e[10], WRITER_EVIDENCE_CRLS, 5);
         writer_encode_evidence(&e[11], true);
+        writer_encode_anchors(&e[12], WRITER_ANCHORS_MAX);
         for (size_t i = 0; i < ELEMENTSOF(e); i++) {
                 size_t size = e[i].size;
 
@@ -313,7 +327,8 @@ static void cut_and_lengthened_payloads_are_refused(void **state) {
                                 : i == 8 ? writer_decode_time(payload, &t2, &err)
                                 : i == 9 ? writer_decode_trust(payload, &w2, &err)
                                 : i == 10 ? writer_decode_evidence_request(payload, &kind, &a, &err)
-                                          : writer_decode_evidence(payload, &changed, &err);
+                                : i == 11 ? writer_decode_evidence(payload, &changed, &err)
+                                          : writer_decode_anchors(payload, &a, &err);
 
                         assert_int_equal(r == 0, n == size);
                         assert_int_equal(err.reason, n == size ? RS_REASON_NONE : RS_REASON_PROTOCOL);
@@ -341,6 +356,7 @@ static void the_table_permits_what_the_document_says_and_nothing_else(void **sta
                 { WRITER_TIME, "IDLE DONE" },
                 { WRITER_EVIDENCE, "IDLE DONE" },
                 { WRITER_TRUST, "IDLE OFFERED TABLED WRITING FINISHING DONE FAILED" },
+                { WRITER_ANCHORS, "IDLE DONE" },
                 { WRITER_REJECT, "IDLE DONE" },
         };
         size_t n_known = 0;
@@ -401,7 +417,7 @@ static void every_request_has_its_heading_in_the_document(void **state) {
                         n += strncmp(line, heading, strlen(heading)) == 0 ? 1 : 0;
                 }
         (void) fclose(f);
-        assert_int_equal(n, 14);
+        assert_int_equal(n, 15);
 }
 
 int main(void) {
@@ -415,6 +431,7 @@ int main(void) {
                 cmocka_unit_test(table_and_offer_and_mark_are_held_to_their_limits),
                 cmocka_unit_test(time_and_trust_go_through),
                 cmocka_unit_test(evidence_is_of_a_known_kind_and_size),
+                cmocka_unit_test(a_trust_set_has_its_limit),
                 cmocka_unit_test(cut_and_lengthened_payloads_are_refused),
                 cmocka_unit_test(the_table_permits_what_the_document_says_and_nothing_else),
                 cmocka_unit_test(the_health_socket_knows_five_requests),

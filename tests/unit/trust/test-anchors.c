@@ -289,6 +289,24 @@ static bool has_root(const TrustStore *s, size_t i) {
         return false;
 }
 
+/* What reseald is given to go by: the accepted set as it was signed, nothing at version 0, and never another. */
+static void signed_is(const TrustStore *s, const TpmRecord *record, RsReason reason) {
+        _cleanup_(freep) uint8_t *stored = NULL;
+        RsError err = RS_ERROR_INIT;
+        Span set = SPAN("untouched", 9);
+        size_t size = 0;
+        int r = trust_store_signed(s, record, &set, &err);
+
+        assert_int_equal(err.reason, reason);
+        assert_int_equal(r == 0, reason == RS_REASON_NONE);
+        if (r < 0 || record->trust_version == 0) {
+                assert_int_equal(set.size, r < 0 ? 9 : 0);
+                return;
+        }
+        assert_int_equal(file_read(dir_fd, "store.set", TRUST_SET_CMS_MAX, &stored, &size, &err), 1);
+        assert_true(span_equal(set, SPAN(stored, size)));
+}
+
 static void configuration_is_version_zero(void **state) {
         TpmRecord record = { .empty = true }, next;
         _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
@@ -302,6 +320,7 @@ static void configuration_is_version_zero(void **state) {
         assert_non_null(trust_store_recovery(s, &n));
         assert_int_equal(n, 3);
         assert_int_equal(trust_store_version(s), 0);
+        signed_is(s, &record, RS_REASON_NONE);
         assert_int_equal(look(s, &record, &next), 0);
 }
 
@@ -314,6 +333,7 @@ static void roots_are_replaced_and_the_old_ones_are_nothing_any_more(void **stat
         (void) state;
         store_set(1, 7u << 3, 3 | 3u << 3);
         adopt(s, &record);
+        signed_is(s, &record, RS_REASON_NONE);
         assert_true(!has_root(s, 0) && has_root(s, 3));
         assert_int_equal(record.trust_version, 1);
         assert_int_equal(look(s, &record, &next), 0);
@@ -388,6 +408,7 @@ static void store_that_was_put_back_is_refused_until_the_accepted_set_comes_agai
 
         old = open_store(&record); /* yesterday's disk, today's TPM */
         check_is(old, &record, RS_REASON_TRUST_SET);
+        signed_is(old, &record, RS_REASON_TRUST_SET);
         assert_null(trust_store_firmware(old));
         assert_null(trust_store_recovery(old, &n));
         assert_int_equal(n, 0);
@@ -397,6 +418,7 @@ static void store_that_was_put_back_is_refused_until_the_accepted_set_comes_agai
         assert_int_equal(system(command), 0);
         assert_int_equal(look(old, &record, &next), 0);
         check_is(old, &record, RS_REASON_NONE);
+        signed_is(old, &record, RS_REASON_NONE);
         assert_true(has_root(old, 3));
         assert_int_equal(file_remove(dir_fd, "store.set", &err), 1); /* the writer has its own copy again */
         (void) trust_store_free(TAKE_PTR(old));
