@@ -22,9 +22,14 @@ struct SourceLists {
         CrlSet *set;
 };
 
+typedef struct Loading {
+        CrlSet *set;
+        const TrustAnchors *source;
+} Loading;
+
 /* A list that has become unusable (its anchor is gone) is left out. */
 static int load_one(void *userdata, Span der, RsError *err) {
-        SourceLists *l = userdata;
+        Loading *l = userdata;
         RsError unused = RS_ERROR_INIT;
         CrlInfo info;
         bool changed;
@@ -34,23 +39,38 @@ static int load_one(void *userdata, Span der, RsError *err) {
         return 0;
 }
 
-int source_lists_open(int dir_fd, const TrustAnchors *source, SourceLists **ret, RsError *err) {
-        _cleanup_(source_lists_freep) SourceLists *l = calloc(1, sizeof(*l));
+/*
+ * From the file, which is written only when a list is added: at the start, what belongs to the anchors of a trust set
+ * that the writer has not told yet is still there when it has.
+ */
+int source_lists_trust(SourceLists *l, const TrustAnchors *source, RsError *err) {
+        _cleanup_(crl_set_freep) CrlSet *set = NULL;
         _cleanup_(freep) uint8_t *bytes = NULL;
         RsError unused = RS_ERROR_INIT;
         size_t size;
 
-        if (!l)
-                return rs_fail_oom(err);
-        l->dir_fd = dir_fd;
-        l->source = source;
-        int r = crl_set_new(&l->set, err);
+        int r = crl_set_new(&set, err);
         if (r >= 0)
-                r = file_read(dir_fd, FILE_LISTS, FILE_MAX, &bytes, &size, err);
+                r = file_read(l->dir_fd, FILE_LISTS, FILE_MAX, &bytes, &size, err);
         if (r < 0)
                 return r;
         if (r > 0)
-                (void) bundle_crls_walk(SPAN(bytes, size), load_one, l, &unused);
+                (void) bundle_crls_walk(SPAN(bytes, size), load_one, &(Loading){ set, source }, &unused);
+        (void) crl_set_free(l->set);
+        l->set = TAKE_PTR(set);
+        l->source = source;
+        return 0;
+}
+
+int source_lists_open(int dir_fd, const TrustAnchors *source, SourceLists **ret, RsError *err) {
+        _cleanup_(source_lists_freep) SourceLists *l = calloc(1, sizeof(*l));
+
+        if (!l)
+                return rs_fail_oom(err);
+        l->dir_fd = dir_fd;
+        int r = source_lists_trust(l, source, err);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(l);
         return 0;
 }

@@ -120,13 +120,43 @@ static FlowSpec flow_spec(Run *run) {
 
 /* -- actions ------------------------------------------------------------------------------------- */
 
+static void go_by_what_is_known(JobEnv *env) {
+        if (env->roots) {
+                env->https.anchors = trust_roots_source(env->roots);
+                env->firmware = trust_roots_firmware(env->roots);
+        }
+        if (env->lists)
+                env->https.crls = source_lists_set(env->lists);
+}
+
+/*
+ * Nothing goes on that was begun under roots which are none any more: a web server is judged anew, and so is all it
+ * gave.  What came from a descriptor stays, it was never believed; its ticket is not fetched over the old connection.
+ */
+static int follow_roots(Run *run, RsError *err) {
+        int r = run->env->roots ? trust_roots_ask(run->env->roots, run->writer, err) : 0;
+
+        if (r <= 0)
+                return r;
+        if (run->order->url) {
+                run->source = source_close(run->source);
+                head_done(&run->head);
+                run->content_key = secret_free(run->content_key);
+        }
+        run->https = https_free(run->https);
+        r = trust_roots_adopt(run->env->roots, run->env->lists, err);
+        go_by_what_is_known(run->env);
+        return r;
+}
+
 static int connect_writer(Run *run, RsError *err) {
         run->writer = writer_client_free(run->writer);
         int r = writer_client_connect_cancel(run->env->writer_socket, run->env->https.cancel_fd, &run->writer, err);
         if (r < 0)
                 return r;
         writer_client_on_progress(run->writer, on_writer_progress, run);
-        return evidence_time(run->env, run->writer, &run->progress.unproven, err);
+        r = follow_roots(run, err);
+        return r < 0 ? r : evidence_time(run->env, run->writer, &run->progress.unproven, err);
 }
 
 /* The writer refuses this too; here it is refused before the ticket server is asked. */
@@ -182,14 +212,12 @@ static PathRules time_rules(const JobEnv *env) {
         };
 }
 
+/* The writer has been asked: it knows by which roots and which time the source's certificate is to be judged. */
 static int read_head(Run *run, RsError *err) {
         PathRules time;
 
         head_done(&run->head);
-        /* The writer first: it knows by which time the source's certificate is to be judged. */
-        int r = connect_writer(run, err);
-        if (r >= 0)
-                r = open_source(run, err);
+        int r = open_source(run, err);
         if (r < 0)
                 return r;
         (void) snprintf(run->progress.validator, sizeof(run->progress.validator), "%s", source_validator(run->source));
@@ -212,7 +240,9 @@ static int read_head(Run *run, RsError *err) {
 }
 
 static int act_read_head(Run *run, RsError *err) {
-        return read_head(run, err);
+        int r = connect_writer(run, err);
+
+        return r < 0 ? r : read_head(run, err);
 }
 
 static bool is_transient_tpm(RsReason reason) {
@@ -243,12 +273,11 @@ static int act_reconnect(Run *run, RsError *err) {
         bool tpm = is_transient_tpm(run->progress.failure.reason);
         unsigned failures = tpm ? ++run->tpm_failures : ++run->losses;
         int r = wait_or_cancel(run->env, pause_usec(run, failures), err);
+        if (r >= 0)
+                r = connect_writer(run, err);
         if (r < 0)
                 return r;
-        if (!run->head.manifest)
-                return read_head(run, err);
-        r = connect_writer(run, err);
-        return r < 0 ? r : check_encryption(run, err);
+        return run->head.manifest ? check_encryption(run, err) : read_head(run, err);
 }
 
 static int act_offer(Run *run, RsError *err) {
@@ -505,6 +534,7 @@ int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *us
         };
         JobEvent event = is_cancelled(env) ? JOB_EVENT_CANCEL : JOB_EVENT_START;
 
+        go_by_what_is_known(&own);
         if (event == JOB_EVENT_CANCEL)
                 (void) rs_fail(&run.progress.failure, CANCELLED, "before it began");
         do {
@@ -551,7 +581,13 @@ static void ask_writer(Run *run, JobInspection *i) {
         RsError ignored = RS_ERROR_INIT;
         WriterState state;
 
-        if (connect_writer(run, &i->verdict) < 0 || writer_call_state(run->writer, &state, &i->verdict) < 0)
+        if (connect_writer(run, &i->verdict) < 0)
+                return;
+        if (!run->head.manifest) {
+                (void) rs_fail(&i->verdict, STATE, "the trust set was replaced in between: ask again");
+                return;
+        }
+        if (writer_call_state(run->writer, &state, &i->verdict) < 0)
                 return;
         i->asked = true;
         i->accepted = state.release;
@@ -571,12 +607,13 @@ int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError 
 
         order.url = url;
         own.https.time_low = RS_BUILD_TIME;
-        /* without it the time is not known any better, and there is no verdict */
+        go_by_what_is_known(&own);
+        /* without it roots and time are not known any better, and there is no verdict */
         (void) connect_writer(&run, &unknown);
         int r = open_source(&run, err);
         PathRules time = time_rules(&own);
         if (r >= 0)
-                r = head_read(run.source, env->firmware, &time, &run.head, err);
+                r = head_read(run.source, own.firmware, &time, &run.head, err);
         if (r < 0) {
                 explain(env, err);
                 return -err->errnum;

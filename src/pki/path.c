@@ -89,6 +89,18 @@ static int add_anchors(BIO *pem, X509_STORE *store, RsError *err) {
         return 0;
 }
 
+int anchors_none(TrustAnchors **ret, RsError *err) {
+        _cleanup_(anchors_freep) TrustAnchors *a = calloc(1, sizeof(*a));
+
+        if (!a)
+                return rs_fail_oom(err);
+        a->store = X509_STORE_new();
+        if (!a->store)
+                return rs_fail_oom(err);
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
 int anchors_parse(Span pem, TrustAnchors **ret, RsError *err) {
         _cleanup_(anchors_freep) TrustAnchors *a = NULL;
         _cleanup_(BIO_free_allp) BIO *bio = NULL;
@@ -96,13 +108,12 @@ int anchors_parse(Span pem, TrustAnchors **ret, RsError *err) {
 
         if (pem.size == 0 || pem.size > RS_CERT_FILE_MAX)
                 return rs_fail(err, CONFIG, "anchors: empty or larger than %u bytes", RS_CERT_FILE_MAX);
-        a = calloc(1, sizeof(*a));
         bio = BIO_new_mem_buf(pem.data, (int) pem.size);
-        if (!a || !bio)
+        if (!bio)
                 return rs_fail_oom(err);
-        a->store = X509_STORE_new();
-        if (!a->store)
-                return rs_fail_oom(err);
+        r = anchors_none(&a, err);
+        if (r < 0)
+                return r;
         ERR_clear_error();
         r = add_anchors(bio, a->store, err);
         if (r < 0)

@@ -83,9 +83,15 @@ static int find_slot(Ask *a, char ret[33]) {
         return rs_fail(&a->err, STATE, "it is not known which slot is the other one");
 }
 
-/* Behind the set's number and length: the one list. */
+/* Behind the set's number and length: the one list.  The roots first: our copy is judged by them. */
 static int import_list(Ask *a, WriterClient *w) {
-        int r = writer_call_evidence(w, WRITER_EVIDENCE_CRLS, encoder_view(&a->crl), &a->changed, &a->err);
+        int r = trust_roots_ask(a->manager->roots, w, &a->err);
+
+        if (r > 0)
+                r = trust_roots_adopt(a->manager->roots, a->manager->lists, &a->err);
+        if (r < 0)
+                return r;
+        r = writer_call_evidence(w, WRITER_EVIDENCE_CRLS, encoder_view(&a->crl), &a->changed, &a->err);
 
         return r < 0 ? r : source_lists_add(a->manager->lists, SPAN(a->crl.data + 8, a->crl.size - 8), &a->err);
 }

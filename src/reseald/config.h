@@ -17,7 +17,7 @@
 
 typedef struct DaemonConfig {
         char *state_dir, *keys_dir;
-        char *source_anchors;      /* PEM; required */
+        char *source_anchors;      /* PEM; required; these two until a trust set is in force */
         char *tsa_url;             /* time-stamp authority; NULL: the time is never proven */
         char *firmware_anchors;    /* PEM; NULL: the writer alone judges manifests */
         char *writer_socket;
@@ -26,7 +26,7 @@ typedef struct DaemonConfig {
         char *compatible[RS_COMPATIBLE_MAX]; /* for display: the writer holds the list that decides */
         unsigned n_compatible;
         TpmConfig tpm;
-        HttpsConfig https;         /* limits and hosts; anchors and identity are filled in by identity.c */
+        HttpsConfig https;         /* limits and hosts; identity is filled in by manager.c, anchors by the job */
 } DaemonConfig;
 
 int daemon_config_read(const char *path, DaemonConfig *ret, RsError *err);

@@ -32,8 +32,6 @@ const char *identity_key_name(TpmKeyPurpose purpose) {
 void identity_done(Identity *i) {
         i->https = https_identity_free(i->https);
         i->tpm = tpm_free(i->tpm);
-        i->source_anchors = anchors_free(i->source_anchors);
-        i->firmware_anchors = anchors_free(i->firmware_anchors);
 }
 
 /* A certificate that cannot be read is left to whoever has to show it. */
@@ -110,11 +108,6 @@ static int load_tpm(const DaemonConfig *config, int dir_fd, Identity *i, RsError
 int identity_load(const DaemonConfig *config, Identity *i, RsError *err) {
         _cleanup_(closep) int dir_fd = -EBADF;
 
-        int r = anchors_load(config->source_anchors, &i->source_anchors, err);
-        if (r >= 0 && config->firmware_anchors)
-                r = anchors_load(config->firmware_anchors, &i->firmware_anchors, err);
-        if (r < 0)
-                return r;
         dir_fd = open(config->keys_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd < 0)
                 return errno == ENOENT ? 0 : rs_fail_errno(err, errno, "%s", config->keys_dir);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * identity - who this device is: its keys in the TPM, their certificates, and whom it trusts.
+ * identity - who this device is: its keys in the TPM and their certificates.
  *
  * Spec:     DESIGN.md 5; include/reseal/base/names.h, files of the keys directory
  * Trust:    the files are blobs and certificates, useless without the TPM; their form is checked
@@ -27,8 +27,6 @@ typedef struct IdentityKey {
 } IdentityKey;
 
 typedef struct Identity {
-        TrustAnchors *source_anchors;
-        TrustAnchors *firmware_anchors;         /* NULL: not configured */
         Tpm *tpm;
         IdentityKey keys[_TPM_KEY_PURPOSE_MAX];
         HttpsIdentity *https;                   /* NULL: not provisioned */

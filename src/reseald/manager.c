@@ -84,12 +84,13 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
         m->state_dir_fd = m->ask_cancel_fd = m->writer_cancel_fd = -EBADF;
         int r = daemon_config_read(config_path, &m->config, err);
         if (r >= 0)
+                r = trust_roots_load(m->config.source_anchors, m->config.firmware_anchors, &m->roots, err);
+        if (r >= 0)
                 r = identity_load(&m->config, &m->identity, err);
         if (r >= 0)
                 r = https_global_init(err);
         if (r < 0)
                 return r;
-        m->config.https.anchors = m->identity.source_anchors;
         m->config.https.identity = m->identity.https;
         m->config.https.key_failure = key_failure;
         m->config.https.key_userdata = m->identity.tpm;
@@ -97,10 +98,9 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
         m->state_dir_fd = open(m->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (m->state_dir_fd < 0)
                 return rs_fail_errno(err, errno, "%s", m->config.state_dir);
-        r = source_lists_open(m->state_dir_fd, m->identity.source_anchors, &m->lists, err);
+        r = source_lists_open(m->state_dir_fd, trust_roots_source(m->roots), &m->lists, err);
         if (r < 0)
                 return r;
-        m->config.https.crls = source_lists_set(m->lists);
         m->ask_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         m->writer_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (m->ask_cancel_fd < 0 || m->writer_cancel_fd < 0)
@@ -197,6 +197,7 @@ Manager *manager_free(Manager *m) {
         m->bus = sd_bus_flush_close_unref(m->bus);
         m->event = sd_event_unref(m->event);
         m->lists = source_lists_free(m->lists);
+        m->roots = trust_roots_free(m->roots);
         identity_done(&m->identity);
         daemon_config_done(&m->config);
         closep(&m->state_dir_fd);
@@ -217,7 +218,7 @@ JobEnv manager_job_env(const Manager *m, int cancel_fd) {
         const IdentityKey *unwrap = &m->identity.keys[TPM_KEY_UNWRAP];
         JobEnv env = {
                 .https = m->config.https,
-                .firmware = m->identity.firmware_anchors,
+                .roots = m->roots,
                 .tpm = m->identity.tpm,
                 .unwrap = unwrap->present ? &unwrap->key : NULL,
                 .tsa_url = m->config.tsa_url,

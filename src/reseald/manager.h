@@ -71,7 +71,8 @@ struct Manager {
         sd_bus *bus;
         DaemonConfig config;
         Identity identity;
-        SourceLists *lists;          /* worker, but for opening */
+        TrustRoots *roots;           /* worker, but for loading */
+        SourceLists *lists;          /* the same */
         int state_dir_fd;
         Worker *worker;
         Job *job;                    /* the one installation that runs, or NULL */

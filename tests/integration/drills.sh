@@ -350,7 +350,6 @@ trust_set() {
     bridge set4 4
     authority=authority
     order authority authority5
-    sed -i '/^firmware-anchors = /d' "$work/dev.conf" # reseald's early look knows the old roots only
     before_install=apply_set both set4 4 r1 r3
 }
 apply_set() {

@@ -21,7 +21,9 @@ typedef struct SourceLists SourceLists;
 int source_lists_open(int dir_fd, const TrustAnchors *source, SourceLists **ret, RsError *err);
 SourceLists *source_lists_free(SourceLists *l);
 RS_DEFINE_CLEANUP(SourceLists, source_lists_free)
-const CrlSet *source_lists_set(const SourceLists *l);
+const CrlSet *source_lists_set(const SourceLists *l); /* borrowed until source_lists_trust */
+/* Other anchors (borrowed) from here on: what is kept is judged by them. */
+int source_lists_trust(SourceLists *l, const TrustAnchors *source, RsError *err);
 /* A list that the writer has accepted.  One that no anchor of the source has signed is not ours: 0. */
 int source_lists_add(SourceLists *l, Span der, RsError *err);
 /* CRL_ROLLBACK when one of the source is older than the writer knows it, or missing: the directory was put back. */

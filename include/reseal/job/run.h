@@ -17,13 +17,15 @@
 #include <reseal/job/lists.h>
 #include <reseal/job/machine.h>
 #include <reseal/job/record.h>
+#include <reseal/job/roots.h>
 #include <reseal/pki/path.h>
 #include <reseal/source/fd.h>
 #include <reseal/source/https.h>
 #include <reseal/tpm/key.h>
 
 typedef struct JobEnv {
-        HttpsConfig https;                      /* with cancel_fd */
+        HttpsConfig https;                      /* with cancel_fd; anchors and lists come from below */
+        TrustRoots *roots;                      /* NULL: https.anchors and firmware stay as they are */
         const TrustAnchors *firmware;           /* NULL: the manifest is read unjudged, for display and addressing */
         Tpm *tpm;
         const TpmKey *unwrap;                   /* NULL: not provisioned, encrypted bundles are refused */

@@ -28,6 +28,7 @@ typedef struct CrlSet CrlSet; /* crl.h */
 /* PEM with one or more roots; each must itself satisfy the algorithm policy for anchors (P-384 or RSA >= 3072). */
 int anchors_load(const char *path, TrustAnchors **ret, RsError *err);
 int anchors_parse(Span pem, TrustAnchors **ret, RsError *err);
+int anchors_none(TrustAnchors **ret, RsError *err); /* nobody: every path is refused */
 TrustAnchors *anchors_free(TrustAnchors *a);
 RS_DEFINE_CLEANUP(TrustAnchors, anchors_free)
 /* How many different ones. */
