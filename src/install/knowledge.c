@@ -107,6 +107,47 @@ static int adopt(Installer *i, RsError *err) {
         return r < 0 ? r : trust_store_adopted(i->knowledge.store, &next, err);
 }
 
+/* -- alarms ----------------------------------------------------------------------------------------------------- */
+
+/* A cause that is gone may come back, and is told again then. */
+static void note_alarm(Knowledge *k, InstallAlarm alarm, const RsError *why) {
+        if (why->reason == RS_REASON_NONE)
+                k->told[alarm][0] = '\0';
+        if (why->reason == RS_REASON_NONE || strcmp(why->text, k->told[alarm]) != 0)
+                k->alarms[alarm] = *why;
+}
+
+bool install_untold(Installer *i, InstallAlarm *ret, RsError *ret_why) {
+        Knowledge *k = &i->knowledge;
+
+        for (unsigned a = 0; a < _INSTALL_ALARM_MAX; a++) {
+                if (k->alarms[a].reason == RS_REASON_NONE)
+                        continue;
+                *ret = (InstallAlarm) a;
+                *ret_why = k->alarms[a];
+                (void) snprintf(k->told[a], sizeof(k->told[a]), "%s", ret_why->text);
+                k->alarms[a] = RS_ERROR_INIT;
+                return true;
+        }
+        return false;
+}
+
+/* Nothing fails for it until the next offer: what runs goes on, and whoever looks after the device has to know. */
+static void look_at_signer(Installer *i) {
+        Knowledge *k = &i->knowledge;
+        RsError why = RS_ERROR_INIT;
+
+        if (trust_store_firmware(k->store) && crl_set_count(trust_store_crls(k->store)) > 0)
+                (void) gate_check_accepted(&i->tpm.record, SPAN(k->accepted, k->accepted ? k->accepted_size : 0),
+                                           trust_store_firmware(k->store), trust_store_crls(k->store), &why);
+        k->signer_revoked = why.reason == RS_REASON_REVOKED;
+        if (!k->signer_revoked)
+                why = RS_ERROR_INIT; /* what cannot be told is no alarm */
+        note_alarm(k, INSTALL_ALARM_SIGNER_REVOKED, &why);
+}
+
+/* -- in step, again --------------------------------------------------------------------------------------------- */
+
 int knowledge_refresh(Installer *i, RsError *err) {
         RsError why = RS_ERROR_INIT;
         int r;
@@ -120,20 +161,12 @@ int knowledge_refresh(Installer *i, RsError *err) {
                         return r;
         }
         /* What lies there and is no good set changes nothing; reseal-certstore would not have stored it: it is told. */
-        if (adopt(i, &why) < 0 && strcmp(why.text, i->knowledge.told) != 0)
-                i->knowledge.unadopted = why;
-        return i->knowledge.loaded ? 0 : load_files(i, err);
-}
-
-bool install_untold_trust_set(Installer *i, RsError *ret) {
-        Knowledge *k = &i->knowledge;
-
-        if (k->unadopted.reason == RS_REASON_NONE)
-                return false;
-        *ret = k->unadopted;
-        (void) snprintf(k->told, sizeof(k->told), "%s", k->unadopted.text);
-        k->unadopted = RS_ERROR_INIT;
-        return true;
+        (void) adopt(i, &why);
+        note_alarm(&i->knowledge, INSTALL_ALARM_TRUST_SET, &why);
+        r = i->knowledge.loaded ? 0 : load_files(i, err);
+        if (r == 0)
+                look_at_signer(i);
+        return r;
 }
 
 /* -- for the gate ----------------------------------------------------------------------------------------------- */
@@ -313,6 +346,7 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         trust_clock_raise(&k->clock, newest);
         if (k->clock.floor > next.time_floor)
                 next.time_floor = k->clock.floor;
+        look_at_signer(i);
         return commit(i, &next, err);
 }
 
@@ -433,7 +467,7 @@ static bool is_staged(Installer *i, uint64_t accepted) {
 
 /* Below what was accepted, and not about to change: an image was put back, within the epoch (DESIGN.md 6). */
 static void show_running(Installer *i, WriterTrust *t) {
-        RsError unused = RS_ERROR_INIT;
+        RsError unused = RS_ERROR_INIT, why = RS_ERROR_INIT;
         InstallBooted booted;
         InstallSlot slot;
 
@@ -442,6 +476,10 @@ static void show_running(Installer *i, WriterTrust *t) {
                 return;
         t->running_release = slot.release;
         t->running_below = !t->empty && slot.release < t->release && !is_staged(i, t->release);
+        if (t->running_below)
+                (void) rs_fail(&why, ROLLBACK, "release %llu runs, release %llu was accepted",
+                               (unsigned long long) slot.release, (unsigned long long) t->release);
+        note_alarm(&i->knowledge, INSTALL_ALARM_RUNNING_BELOW, &why);
 }
 
 static void show_posture(Installer *i, WriterTrust *t) {
@@ -472,6 +510,7 @@ int install_trust(Installer *i, WriterTrust *ret, RsError *err) {
         if (r >= 0) {
                 r = trust_store_check(i->knowledge.store, &i->tpm.record, &why);
                 show_record(&i->tpm, &t);
+                t.signer_revoked = i->knowledge.signer_revoked;
                 show_time(i, &t);
                 show_running(i, &t);
         }

@@ -11,6 +11,7 @@
  * Context:  worker thread
  * Programs: reseal-writer
  */
+#include <reseal/install/install.h>
 #include <reseal/ipc/writer-proto.h>
 #include <reseal/trust/anchors.h>
 #include <reseal/trust/clock.h>
@@ -21,8 +22,9 @@ struct Installer;
 
 typedef struct Knowledge {
         TrustStore *store;
-        RsError unadopted;       /* why the set in the store is not in force; reason NONE: it is, or that was told */
-        char told[sizeof(((RsError *) NULL)->text)];
+        RsError alarms[_INSTALL_ALARM_MAX];  /* reason NONE: all is well, or that was told */
+        char told[_INSTALL_ALARM_MAX][sizeof(((RsError *) NULL)->text)];
+        bool signer_revoked;     /* that of the release accepted last */
         TrustClock clock;
         Freshness freshness;
         bool loaded;             /* clock and freshness have been read from the state directory */

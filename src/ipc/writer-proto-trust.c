@@ -20,7 +20,8 @@
 #define TRUST_LOCKOUT_AUTH 0x40u
 #define TRUST_PLATFORM_OPEN 0x80u
 #define TRUST_IN_LOCKOUT 0x100u
-#define TRUST_ALL 0x1ffu
+#define TRUST_SIGNER_REVOKED 0x200u
+#define TRUST_ALL 0x3ffu
 
 /* -- TIME ------------------------------------------------------------------------------------------------------- */
 
@@ -97,7 +98,8 @@ static uint32_t trust_flags(const WriterTrust *t) {
         return (t->empty ? TRUST_EMPTY : 0) | (t->bridged ? TRUST_BRIDGED : 0) | (t->running_below ? TRUST_BELOW : 0) |
                (t->proven ? TRUST_PROVEN : 0) | (t->fresh ? TRUST_FRESH : 0) |
                (t->owner_auth_set ? TRUST_OWNER_AUTH : 0) | (t->lockout_auth_set ? TRUST_LOCKOUT_AUTH : 0) |
-               (t->platform_open ? TRUST_PLATFORM_OPEN : 0) | (t->in_lockout ? TRUST_IN_LOCKOUT : 0);
+               (t->platform_open ? TRUST_PLATFORM_OPEN : 0) | (t->in_lockout ? TRUST_IN_LOCKOUT : 0) |
+               (t->signer_revoked ? TRUST_SIGNER_REVOKED : 0);
 }
 
 static void put_crls(Encoder *e, const WriterTrust *t) {
@@ -156,6 +158,7 @@ static void take_flags(Reader *r, WriterTrust *t) {
         t->lockout_auth_set = flags & TRUST_LOCKOUT_AUTH;
         t->platform_open = flags & TRUST_PLATFORM_OPEN;
         t->in_lockout = flags & TRUST_IN_LOCKOUT;
+        t->signer_revoked = flags & TRUST_SIGNER_REVOKED;
 }
 
 static void take_crls(Reader *r, WriterTrust *t) {

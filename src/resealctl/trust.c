@@ -91,7 +91,8 @@ int verb_chain(Client *c, int argc, char **argv) {
                 line("accepted", "%srelease %" PRIu64 "%s, security epoch %" PRIu64 "%s", bold(o), number_of(chain, "release"),
                      plain(o), number_of(chain, "epoch"), flag_of(chain, "bridged") ? ", over a bridge" : "");
                 line("manifest", "%s", text_of(chain, "manifest"));
-                line("signer", "%s", text_of(chain, "signer"));
+                line("signer", "%s%s%s%s", text_of(chain, "signer"), flag_of(chain, "signer-revoked") ? bad(o) : "",
+                     flag_of(chain, "signer-revoked") ? ": Revoked" : "", plain(o));
                 line("log head", "%s", text_of(chain, "log-head"));
         }
         line("counters", "ACCEPT %" PRIu64 ", FLOOR %" PRIu64 " (epoch %" PRIu64 ")", number_of(chain, "accept"),

@@ -29,6 +29,7 @@ static int append_chain(sd_bus_message *m, const WriterTrust *t) {
             (r = bus_add(m, "release", "t", t->release)) < 0 || (r = bus_add(m, "epoch", "u", t->epoch)) < 0 ||
             (r = bus_add(m, "bridged", "b", (int) t->bridged)) < 0 ||
             (r = add_hex(m, "signer", t->signer_spki, sizeof(t->signer_spki))) < 0 ||
+            (r = bus_add(m, "signer-revoked", "b", (int) t->signer_revoked)) < 0 ||
             (r = add_hex(m, "manifest", t->manifest, sizeof(t->manifest))) < 0 ||
             (r = add_hex(m, "log-head", t->log_head, sizeof(t->log_head))) < 0 ||
             (r = add_hex(m, "line-tag", t->line_tag, sizeof(t->line_tag))) < 0 ||

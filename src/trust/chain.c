@@ -467,25 +467,28 @@ static int prove_recorded(const ChainInput *input, SignerPath *paths, const Link
         return 0;
 }
 
-/*
- * ... nor when the set leaves that link out: the device has kept it.  What was kept proves nothing else: without it, or
- * under a root that was replaced since, the walk is as before.
- */
-static int prove_kept(const ChainInput *input, SignerPath *paths, const LinkList *steps, RsError *err) {
+/* What was kept proves nothing but this: without it, or under a root that was replaced since, nothing is known. */
+static int prove_kept(const ChainRecord *from, Span recorded, SignerPath *paths, RsError *err) {
         RsError cause = RS_ERROR_INIT;
         SignerFacts facts;
         Link link;
 
-        if (!input->from || !input->crls || steps->links[0].kind != LINK_NEXT || input->recorded.size == 0)
-                return 0;
-        if (link_parse(input->recorded, &link, &cause) < 0 || link.record.index != input->from->index ||
+        if (recorded.size == 0 || link_parse(recorded, &link, &cause) < 0 || link.record.index != from->index ||
             signer_facts(link.signer, &facts, &cause) < 0 ||
-            memcmp(facts.spki_sha256, input->from->signer_spki, SHA256_SIZE) != 0)
+            memcmp(facts.spki_sha256, from->signer_spki, SHA256_SIZE) != 0)
                 return 0;
         if (signer_path_verify(paths, link.signer, link.authority, 0, UINT64_MAX, &cause) < 0 &&
             cause.reason == RS_REASON_REVOKED)
                 return rs_fail(err, REVOKED, "link %llu, recorded: %s", N(link.record.index), cause.text);
         return 0;
+}
+
+int chain_check_signer(const ChainRecord *from, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,
+                       RsError *err) {
+        _cleanup_(signer_path_freep) SignerPath *paths = NULL;
+        int r = signer_path_new(firmware_root, crls, &paths, err);
+
+        return r < 0 ? r : prove_kept(from, recorded, paths, err);
 }
 
 static int prove(const ChainInput *input, const LinkList *list, const LinkList *steps, RsError *err) {
@@ -496,8 +499,9 @@ static int prove(const ChainInput *input, const LinkList *list, const LinkList *
         if (r < 0)
                 return r;
         r = prove_recorded(input, paths, list, steps, err);
-        if (r == 0)
-                r = prove_kept(input, paths, steps, err);
+        /* ... nor when the set leaves that link out: the device has kept it. */
+        if (r == 0 && input->from && input->crls && steps->links[0].kind == LINK_NEXT)
+                r = prove_kept(input->from, input->recorded, paths, err);
         if (r < 0)
                 return r;
         for (uint32_t i = 0; i < steps->n; i++) {

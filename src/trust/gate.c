@@ -136,6 +136,16 @@ static void chain_of(const TpmRecord *record, ChainRecord *ret) {
         memcpy(ret->log_head, record->log_head, sizeof(ret->log_head));
 }
 
+int gate_check_accepted(const TpmRecord *record, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,
+                        RsError *err) {
+        ChainRecord from;
+
+        if (record->empty)
+                return 0;
+        chain_of(record, &from);
+        return chain_check_signer(&from, recorded, firmware_root, crls, err);
+}
+
 /* The walk borrows the set it walks: ours, so that the steps live as long as the AcceptedRelease. */
 static int keep_links(Span links, AcceptedRelease *a, RsError *err) {
         if (links.size > LINK_SET_MAX)

@@ -263,8 +263,25 @@ static const AnswerEntry entries[] = {
         { WRITER_REJECT, writer_answer_reject, true }, { WRITER_ANCHORS, writer_answer_anchors, true },
 };
 
+static void tell_alarms(Installer *i) {
+        static const struct {
+                const char *id, *text;
+        } alarms[_INSTALL_ALARM_MAX] = {
+                [INSTALL_ALARM_TRUST_SET] = { MESSAGE_WRITER_TRUST_SET,
+                                              "the trust set in the store is not adopted, ignoring" },
+                [INSTALL_ALARM_SIGNER_REVOKED] = { MESSAGE_WRITER_SIGNER_REVOKED,
+                                                   "the signer of the release accepted last is revoked" },
+                [INSTALL_ALARM_RUNNING_BELOW] = { MESSAGE_WRITER_RUNNING_BELOW, "RunningBelowAccepted" },
+        };
+        InstallAlarm alarm;
+        RsError why;
+
+        while (install_untold(i, &alarm, &why))
+                journal_say(LOG_ERR, alarms[alarm].id, NULL, &why, "%s", alarms[alarm].text);
+}
+
 void writer_answer(Answerer *a, Work *w) {
-        RsError err = RS_ERROR_INIT, unadopted;
+        RsError err = RS_ERROR_INIT;
         int r = -ENOSYS;
 
         for (size_t i = 0; i < ELEMENTSOF(entries); i++) {
@@ -280,9 +297,7 @@ void writer_answer(Answerer *a, Work *w) {
         }
         if (r >= 0 && encoder_finish(&w->answer) < 0)
                 r = rs_fail_oom(&err);
-        if (install_untold_trust_set(a->installer, &unadopted))
-                journal_say(LOG_ERR, MESSAGE_WRITER_TRUST_SET, NULL, &unadopted,
-                            "the trust set in the store is not adopted, ignoring: %s", unadopted.text);
+        tell_alarms(a->installer);
         if (r < 0 && err.reason == RS_REASON_NONE)
                 (void) rs_fail(&err, INTERNAL, "request %u failed without a reason", w->type);
         w->error = err;

@@ -121,9 +121,11 @@ static void both_releases_of_an_epoch_open_side_by_side(void **state) {
 /* Within the epoch an image that was put back boots; it is told, and nothing below the record is accepted. */
 static void an_image_put_back_within_its_epoch_opens_and_is_reported(void **state) {
         RsError err = RS_ERROR_INIT;
+        InstallAlarm alarm = _INSTALL_ALARM_MAX;
         WriterOffer offer;
         WriterTrust trust;
         TestEngine e;
+        RsError why;
 
         (void) state;
         boot_into("B", &one, false);
@@ -134,6 +136,12 @@ static void an_image_put_back_within_its_epoch_opens_and_is_reported(void **stat
         assert_true(trust.running_below); /* RunningBelowAccepted */
         assert_int_equal(trust.release, 2);
         assert_int_equal(trust.running_release, 1);
+        for (unsigned k = 0; k < 2; k++) {
+                assert_int_equal(install_untold(e.installer, &alarm, &why), k == 0);
+                assert_int_equal(install_trust(e.installer, &trust, &err), 0);
+        }
+        assert_int_equal(alarm, INSTALL_ALARM_RUNNING_BELOW);
+        assert_string_equal(why.text, "release 1 runs, release 2 was accepted");
         assert_true(test_engine_offer(&e, &one, &offer, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_ROLLBACK);
         test_engine_close(&e);

@@ -206,6 +206,29 @@ static void assert_resumes(World *w) {
         install_abort(w->e.installer);
 }
 
+static bool revocation_is_told(World *w) {
+        InstallAlarm alarm;
+        bool told = false;
+        RsError why;
+
+        while (install_untold(w->e.installer, &alarm, &why))
+                told = told || (alarm == INSTALL_ALARM_SIGNER_REVOKED && why.reason == RS_REASON_REVOKED);
+        return told;
+}
+
+/* F19: it runs on, and who looks after the device hears of it, once. */
+static void assert_alarm(World *w, bool revoked) {
+        RsError err = RS_ERROR_INIT;
+        WriterTrust trust;
+
+        for (unsigned k = 0; k < 2; k++) {
+                assert_int_equal(install_trust(w->e.installer, &trust, &err), 0);
+                assert_int_equal(trust.reason, RS_REASON_NONE);
+                assert_int_equal(trust.signer_revoked, revoked);
+                assert_int_equal(revocation_is_told(w), revoked && k == 0);
+        }
+}
+
 /* The good release runs and is good; then its signer is revoked: nothing it endorsed counts, a bridge leads on (F19). */
 static void a_bridge_leads_past_the_revoked_signer(World *w) {
         TestRelease link, bridge;
@@ -214,7 +237,9 @@ static void a_bridge_leads_past_the_revoked_signer(World *w) {
 
         make_release(&link, w->good.manifest->release + 1, w->good.manifest->epoch, false);
         assert_int_equal(test_engine_offer(&w->e, &link, &offer, &err), 0);
+        assert_alarm(w, false);
         evidence_revoke(w, test_history(), w->good.manifest->release);
+        assert_alarm(w, true);
         assert_true(test_engine_offer(&w->e, &w->good, &offer, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_REVOKED);
         err = RS_ERROR_INIT;
@@ -225,6 +250,8 @@ static void a_bridge_leads_past_the_revoked_signer(World *w) {
         if (test_engine_offer(&w->e, &bridge, &offer, &err) < 0)
                 fail_msg("%s: %s: %s", w->mode->name, rs_reason_name(err.reason), err.text);
         install_abort(w->e.installer);
+        install_and_boot(w, &bridge);
+        assert_alarm(w, false); /* and the signer of that one is not revoked */
         test_release_done(&link);
         test_release_done(&bridge);
 }

@@ -209,6 +209,7 @@ lost_signer() {
 # The key of release 3 is stolen, the authority was deceived once, and the thief's release 4 is on a device already: a bridge to
 # release 5 with a list that names the stolen signer and the one it endorsed, in the next security epoch.
 compromised_signer() {
+    local told
     release stolen4 4 r3
     make_pki_crl authority "$work/r3.pem" "$work/stolen4.pem"
     epoch=1 crl=$work/authority.crl bridge rescued5 5
@@ -220,11 +221,16 @@ compromised_signer() {
     put_to_sleep
     # the operator's list alone is enough to stop the thief
     wake current
+    told=$(alarms)
     expect "$drill: the list is taken" '*in force*' "$(ctl crl import "$work/authority.crl")"
     refuses current stolen4 Revoked
+    expect "$drill: what runs is told to be of a revoked signer" '*release 3*signer *: Revoked*' "$(ctl chain)"
+    expect "$drill: and in the journal, once" $((told + 1)) "$(alarms)"
     installs current rescued5 5
+    expect "$drill: the one behind the bridge is not" false "$(ctl --json chain | jq '.["signer-revoked"]')"
     put_to_sleep
 }
+alarms() { grep -c 'the signer of the release accepted last is revoked' "$work/writer.log" || true; }
 make_pki_crl() { # make_pki_crl ISSUER CERT...: the operator's list, number 2
     make_pki crl "$pki" "firmware/$1" "${crl_number:-2}" "${@:2}"
     cp "$pki/firmware/$1.crl" "$work/$1.crl"

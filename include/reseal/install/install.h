@@ -131,8 +131,15 @@ int install_slots(Installer *i, WriterSlotInfo *ret, uint32_t max, uint32_t *ret
 /* fresh = false: of the TPM, what this Installer read or wrote last; the TPM is not asked. */
 bool install_state_known(const Installer *i); /* fresh may be false */
 int install_state(Installer *i, bool fresh, WriterState *ret, RsError *err);
-/* True, once for each cause: the set that lies in the trust store is not adopted, the accepted one stays in force. */
-bool install_untold_trust_set(Installer *i, RsError *ret);
+/* What an operator has to hear of although no request fails for it. */
+typedef enum InstallAlarm {
+        INSTALL_ALARM_TRUST_SET,        /* the set that lies in the store is not adopted, the accepted one stays */
+        INSTALL_ALARM_SIGNER_REVOKED,   /* of the release accepted last: it runs on, a bridge leads past it (F19) */
+        INSTALL_ALARM_RUNNING_BELOW,    /* RunningBelowAccepted: an older image was put back (T31) */
+        _INSTALL_ALARM_MAX,
+} InstallAlarm;
+/* True, once for each cause. */
+bool install_untold(Installer *i, InstallAlarm *ret, RsError *ret_why);
 /* The running slot failed its trial, for the reason told in report; the other slot is next, if it is good.  STATE when
  * the running slot is good already. */
 int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);

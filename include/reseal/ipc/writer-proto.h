@@ -164,6 +164,7 @@ typedef struct WriterTrust {
         uint8_t line_tag[16], signer_spki[32], manifest[32], log_head[32];
         uint64_t trust_version, crl_number, time_floor;
         bool running_below;     /* RunningBelowAccepted */
+        bool signer_revoked;    /* that of the accepted release, since: a bridge leads on */
         uint64_t running_release;
         /* time */
         uint64_t low, high, proof;

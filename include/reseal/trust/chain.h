@@ -56,6 +56,9 @@ typedef struct ChainWalk {
 
 int chain_walk(const ChainInput *input, ChainWalk *ret, RsError *err);
 void chain_walk_done(ChainWalk *w);
+/* REVOKED when the signer of `from` is on a list now, as far as the link that was kept of it tells; else 0. */
+int chain_check_signer(const ChainRecord *from, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,
+                       RsError *err);
 /*
  * What a device at `from` (NULL: none) lacks besides this set to reach `index`, the nearest range: both 0 if nothing.
  * No signatures.

@@ -63,6 +63,9 @@ typedef struct GateInput {
 } GateInput;
 
 int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err);
+/* Of the release accepted last: REVOKED when its signer is on a list now, so that nothing but a bridge leads on. */
+int gate_check_accepted(const TpmRecord *record, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,
+                        RsError *err);
 AcceptedRelease *accepted_release_free(AcceptedRelease *a);
 RS_DEFINE_CLEANUP(AcceptedRelease, accepted_release_free)
 

@@ -468,6 +468,7 @@ static void a_trust_set_that_is_none_is_told_once(void **state) {
         static const uint8_t noise[] = { 0x30, 0x03, 0x02, 0x01, 0x01 };
         World *w = *state;
         RsError err = RS_ERROR_INIT, told = RS_ERROR_INIT;
+        InstallAlarm alarm = _INSTALL_ALARM_MAX;
         WriterTrust trust;
 
         test_engine_close(&w->e);
@@ -477,8 +478,9 @@ static void a_trust_set_that_is_none_is_told_once(void **state) {
         for (unsigned k = 0; k < 2; k++) {
                 assert_int_equal(install_trust(w->e.installer, &trust, &err), 0);
                 assert_int_equal(trust.reason, RS_REASON_NONE);
-                assert_int_equal(install_untold_trust_set(w->e.installer, &told), k == 0);
+                assert_int_equal(install_untold(w->e.installer, &alarm, &told), k == 0);
         }
+        assert_int_equal(alarm, INSTALL_ALARM_TRUST_SET);
         assert_int_not_equal(told.reason, RS_REASON_NONE);
         install(w, &w->one); /* nothing is worse for it */
         w->d.trust_set[0] = '\0';
