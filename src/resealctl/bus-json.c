@@ -36,6 +36,8 @@ static json_t *basic_to_json(char type, const void *p) {
         case 'x':
                 return json_integer(*(const int64_t *) p);
         case 't':
+                if (*(const uint64_t *) p > INT64_MAX) /* "not known" on the bus; it would come out as -1 */
+                        return json_null();
                 return json_integer((json_int_t) * (const uint64_t *) p);
         case 'd':
                 return json_real(*(const double *) p);

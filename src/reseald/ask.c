@@ -96,6 +96,15 @@ static int import_list(Ask *a, WriterClient *w) {
         return r < 0 ? r : source_lists_add(a->manager->lists, SPAN(a->crl.data + 8, a->crl.size - 8), &a->err);
 }
 
+/* TRUST is answered whatever is wrong, and says it; the slots, not known then, are not what was asked for. */
+static int ask_trust(Ask *a, WriterClient *w) {
+        int r = writer_call_trust(w, &a->trust, &a->err);
+
+        if (r >= 0 && read_view(a, w) < 0)
+                a->err = RS_ERROR_INIT;
+        return r;
+}
+
 static int run_writer(Ask *a) {
         _cleanup_(writer_client_freep) WriterClient *w = NULL;
         char slot[33];
@@ -103,9 +112,7 @@ static int run_writer(Ask *a) {
         /* A writer that hangs must not keep a job behind it from being cancelled, nor the service from ending. */
         int r = writer_client_connect_cancel(a->env.writer_socket, a->env.https.cancel_fd, &w, &a->err);
         if (r >= 0)
-                r = read_view(a, w);
-        if (r >= 0 && a->kind == ASK_CHAIN)
-                r = writer_call_trust(w, &a->trust, &a->err);
+                r = a->kind == ASK_CHAIN ? ask_trust(a, w) : read_view(a, w);
         if (r >= 0 && a->kind == ASK_IMPORT)
                 r = import_list(a, w);
         if (r < 0 || a->kind != ASK_MARK)
