@@ -10,7 +10,7 @@
  * that is older than the accepted one is no failure either: it came with an older bundle.
  *
  * Links in the bundle begin where the release engineer thought the fleet was; those before them are fetched one by one
- * from the source, from the one behind the accepted release on.
+ * from the source, back to the accepted release or to a bridge.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,14 +175,14 @@ static int bring_statement(const EvidencePlace *place, WriterClient *writer, RsE
 
 typedef struct LinkList {
         Span links[LINK_SET_COUNT_MAX];
-        uint8_t *fetched[LINK_SET_COUNT_MAX];
-        uint32_t n, n_fetched;
+        Span fetched[LINK_SET_COUNT_MAX]; /* owned; the latest release first */
+        uint32_t n, n_fetched, n_inside;
         uint64_t accepted, first;
 } LinkList;
 
 static void link_list_freep(LinkList **list) {
         for (uint32_t i = 0; *list && i < (*list)->n_fetched; i++)
-                free((*list)->fetched[i]);
+                free((void *) (*list)->fetched[i].data);
         free(*list);
 }
 
@@ -190,7 +190,10 @@ static int note_first(void *userdata, const Link *link, RsError *err) {
         LinkList *list = userdata;
 
         (void) err;
-        if (link->record.index > list->accepted && (list->first == 0 || link->record.index < list->first))
+        if (link->record.index <= list->accepted)
+                return 0;
+        list->n_inside++;
+        if (list->first == 0 || link->record.index < list->first)
                 list->first = link->record.index;
         return 0;
 }
@@ -206,20 +209,33 @@ static int note_link(void *userdata, const Link *link, RsError *err) {
         return 0;
 }
 
-/* A bridge in the set leaps over what is missing before it; whether it may, the writer judges. */
-static int fetch_missing(const EvidencePlace *place, uint64_t end, LinkList *list, RsError *err) {
-        for (uint64_t i = list->accepted + 1; i < end; i++) {
-                char name[48];
-                size_t size;
+/* 1: the link or bridge to this release, as the last one of those fetched; 0: the source has none. */
+static int fetch_link(const EvidencePlace *place, const char *suffix, uint64_t release, LinkList *list, RsError *err) {
+        uint8_t *data = NULL;
+        char name[48];
+        size_t size;
 
-                if (list->n == LINK_SET_COUNT_MAX)
+        (void) snprintf(name, sizeof(name), "chain/%llu%s", (unsigned long long) release, suffix);
+        int r = fetch_beside(place, name, LINK_MAX, &data, &size, err);
+        if (r > 0)
+                list->fetched[list->n_fetched++] = SPAN(data, size);
+        return r;
+}
+
+/*
+ * Backwards: where the source has no link to a release, it may have a bridge, and then nothing before that is needed.
+ * Whether it may be taken the writer judges, which also says what a gap means.
+ */
+static int fetch_missing(const EvidencePlace *place, uint64_t end, LinkList *list, RsError *err) {
+        for (uint64_t i = end - 1; i > list->accepted; i--) {
+                if (list->n_fetched + list->n_inside >= LINK_SET_COUNT_MAX)
                         return rs_fail(err, CHAIN_GAP, "%llu releases behind: more than one walk can take",
                                        (unsigned long long) (end - list->accepted));
-                (void) snprintf(name, sizeof(name), "chain/%llu.rsl", (unsigned long long) i);
-                int r = fetch_beside(place, name, LINK_MAX, &list->fetched[list->n_fetched], &size, err);
-                if (r <= 0)
-                        return r; /* the writer says what the gap means */
-                list->links[list->n++] = SPAN(list->fetched[list->n_fetched++], size);
+                int r = fetch_link(place, ".rsl", i, list, err);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        return fetch_link(place, ".bridge.rsl", i, list, err);
         }
         return 0;
 }
@@ -242,6 +258,8 @@ static int bring_links(const EvidencePlace *place, const WriterTrust *trust, Wri
                 r = link_set_walk(SPAN(inside, size), note_first, list, err);
         if (r >= 0)
                 r = fetch_missing(place, list->first ? list->first : release + 1, list, err);
+        for (uint32_t i = r >= 0 ? list->n_fetched : 0; i > 0; i--)
+                list->links[list->n++] = list->fetched[i - 1];
         if (r >= 0 && size > 0)
                 r = link_set_walk(SPAN(inside, size), note_link, list, err);
         if (r < 0 || list->n == 0)
