@@ -66,6 +66,15 @@ carry signer-1 build 1.rsl
 finish 1 1.rsl
 expect 0 "$bundle" verify --root "$root" --from factory "$dir/build/gw-1.rsb"
 
+# by hand, with the command of docs/format-bundle.md section 2 (S57); openssl alone does not know the place in the chain
+expect 0 "$bundle" extract --manifest "$dir/1.cms" --json "$dir/1.json" "$dir/build/gw-1.rsb"
+by_hand=(openssl cms -verify -inform DER -in "$dir/1.cms" -CAfile "$root" -purpose any)
+grep -qF -- '-purpose any -ignore_critical' "$SOURCE_ROOT/docs/format-bundle.md" || fail "another command is documented"
+expect 0 "${by_hand[@]}" -ignore_critical -out "$dir/by-hand.json"
+cmp "$dir/1.json" "$dir/by-hand.json" || fail "openssl sees another content"
+! "${by_hand[@]}" >/dev/null 2>"$dir/log" || fail "openssl takes the critical extension for known"
+grep -q 'unhandled critical extension' "$dir/log" || fail "openssl refuses for another cause: $(cat "$dir/log")"
+
 # -- release 2: a link, endorsed by the signer of release 1 ----------------------------------------------------------
 new_bundle 2
 new_signer 2
