@@ -47,30 +47,43 @@ source_is() { # source_is DIRECTORY: of this PKI
     SERVER=$1/source/server source_up
 }
 certstore() { "$build/src/certstore/reseal-certstore" "$@" 2>&1 || true; }
-trust_set() { # trust_set VERSION [OPTION...]: signed by two roots and in force
-    local file=$work/$1.rts version=$1
+stored_set() { # stored_set VERSION [OPTION...]: signed by two roots; the service ends when it has nothing to do
+    local file=$work/$1.rts version=$1 service
     shift
     "$build/src/bundle/reseal-bundle" ceremony trust-set --line gateway --quorum 2 --set-version "$version" \
         --firmware "$pki/firmware/roots.pem" --recovery "$pki/recovery/recovery.pem" --cert "$pki/firmware/root.pem" \
         --key "$pki/firmware/root.key" "$@" -o "$file" >/dev/null
     "$build/src/bundle/reseal-bundle" ceremony countersign --cert "$pki/firmware/root2.pem" --key "$pki/firmware/root2.key" \
         "$file" >/dev/null
+    rm -f "$work/certstore.sock"
+    systemd-socket-activate --seqpacket -l "$work/certstore.sock" "$build/src/certstore/reseal-certstore" \
+        --config "$work/dev/writer.conf" --store "$work/store" 2>>"$work/certstore.log" &
+    service=$!
+    pids+=("$service")
+    wait_path "$work/certstore.sock"
     expect "trust set $version is stored" "trust set version $version stored" "$(certstore --socket "$work/certstore.sock" --apply "$file")"
-    expect "trust set $version is in force" "$version" "$(ctl --json posture | jq '.["trust-version"]')"
+    kill "$service" 2>/dev/null || true
+    wait "$service" 2>/dev/null || true
+}
+trust_set() { # ... and in force
+    stored_set "$@"
+    expect "trust set $1 is in force" "$1" "$(ctl --json posture | jq '.["trust-version"]')"
+}
+
+ticket_of() { # ticket_of BUNDLE: below tickets/
+    echo "$("$build/src/bundle/reseal-bundle" info --json "$work/$1" | jq -r .id)/$(openssl x509 -in "$work/dev/unwrap.pem" -noout -pubkey |
+        openssl pkey -pubin -outform DER | sha256sum | cut -d' ' -f1).rst"
 }
 
 pki=$work/pki
 "$root/tests/fixtures/make-pki.sh" "$pki" >/dev/null
 env -u BUILD_ROOT "$root/tests/fixtures/make-pki.sh" "$work/pki2" >/dev/null # keys of its own; of it the source's part only
 new=../pki2
+cat "$pki/source/root.pem" "$work/pki2/source/root.pem" >"$work/both.pem"
 device_up
 mkdir "$work/store"
 sed -i "s,^firmware-root = .*,firmware-root = $pki/firmware/roots.pem\nrecovery = $pki/recovery/recovery.pem\nset = $work/store/trust.set," \
     "$work/dev/writer.conf"
-systemd-socket-activate --seqpacket -l "$work/certstore.sock" "$build/src/certstore/reseal-certstore" \
-    --config "$work/dev/writer.conf" --store "$work/store" 2>>"$work/certstore.log" &
-pids+=($!)
-wait_path "$work/certstore.sock"
 SERVER=source/server source_up
 head -c 1M /dev/urandom >"$work/image"
 bundle r1.rsb 1 "$work/image"
@@ -120,6 +133,40 @@ source_is .
 bundle r4.rsb 4 "$work/image"
 expect 'and a later set brings one back' '*Installed*' "$(ctl install "$url/r4.rsb")"
 
+# -- in the middle of an installation: what was begun under the old roots goes on only if the new ones permit it ----------------
+
+writing() { # until the job has begun to write
+    local i
+    for i in $(seq 600); do
+        [ "$(grep -c ': write$' "$work/dev.log")" -gt "$1" ] && return
+        sleep 0.05
+    done
+    echo 'the job does not come to writing'
+    return 1
+}
+writer_dies() { # and comes back
+    kill -KILL "$writer"
+    wait "$writer" 2>/dev/null || true
+    writer_up
+}
+head -c 24M /dev/urandom >"$work/large"
+for n in 5 6; do bundle r$n.rsb $n "$work/large"; done
+for n in 5 6; do
+    ctl mark bad B >/dev/null
+    writes=$(grep -c ': write$' "$work/dev.log")
+    timeout 240 "$build/src/resealctl/resealctl" install "$url/slow/r$n.rsb" --ticket "$url/tickets/$(ticket_of r$n.rsb)" \
+        >"$work/install.$n" 2>&1 &
+    install=$!
+    writing "$writes"
+    if [ $n = 5 ]; then stored_set 4 --source "$work/both.pem"; else stored_set 5 --source "$work/pki2/source/root.pem"; fi
+    writer_dies
+    wait $install || true
+done
+expect 'a set that keeps the source does not end it' '*Installed*' "$(cat "$work/install.5")"
+expect 'one that takes it out does' '*AuthSource*' "$(cat "$work/install.6")"
+expect 'and nothing of it is next' 5 "$(ctl --json chain | jq .release)"
+trust_set 6 --source "$pki/source/root.pem"
+
 # -- a store that was lost ------------------------------------------------------------------------------------------------------
 
 ctl mark bad B >/dev/null
@@ -127,10 +174,10 @@ rm "$work/store/trust.set" "$work/dev/writer/trust.set"
 kill "$writer" && wait "$writer" 2>/dev/null || true
 writer_up
 again
-bundle r5.rsb 5 "$work/image"
-refuses 'without the accepted set nobody is spoken to' '*TrustSet*' "$url/r5.rsb"
-cp "$work/3.rts" "$work/store/trust.set"
-expect 'the accepted one put back is enough' '*Installed*' "$(ctl install "$url/r5.rsb")"
+bundle r7.rsb 7 "$work/image"
+refuses 'without the accepted set nobody is spoken to' '*TrustSet*' "$url/r7.rsb"
+cp "$work/6.rts" "$work/store/trust.set"
+expect 'the accepted one put back is enough' '*Installed*' "$(ctl install "$url/r7.rsb")"
 
 echo "$n_passed passed, $n_failed failed"
 [ $n_failed = 0 ] || { tail -n 20 "$work/dev.log" "$work/writer.log"; exit 1; }
