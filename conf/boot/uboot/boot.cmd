@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: CC0-1.0
 # Reseal and U-Boot: choose a slot, count its attempts, fall back.  For two slots named A and B.
 #   mkimage -T script -C none -d boot.cmd boot.scr
-# Needs CONFIG_HUSH_PARSER, CONFIG_CMD_SETEXPR, CONFIG_CMD_SAVEENV and a redundant environment
-# (CONFIG_SYS_REDUNDAND_ENVIRONMENT).  docs/boot.md tells what the variables mean.
+# Needs what reseal.config asks for, a redundant environment among it.  docs/boot.md tells what the variables mean.
 #
 # The board sets reseal_start: how slot ${reseal_slot} is started, with ${reseal_trial} on the kernel command line; it
 # returns only if that cannot be done.  A kernel that hangs must be ended by panic= or a watchdog, or nothing falls back.
