@@ -14,9 +14,10 @@ import time
 
 from efi import Efi
 from loaders import Grub, SystemdBoot
+from uboot import Uboot
 from vm import Lost, Tpm, Vm
 
-LOADERS = {cls.name: cls for cls in (Efi, Grub, SystemdBoot)}
+LOADERS = {cls.name: cls for cls in (Efi, Grub, SystemdBoot, Uboot)}
 HERE = os.path.dirname(os.path.abspath(__file__))
 NEEDS = ('qemu-system-x86_64', 'qemu-img', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-editenv', 'sfdisk', 'depmod',
          'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon')

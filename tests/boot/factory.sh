@@ -7,7 +7,7 @@
 #   WORK/dev/tpm        the TPM's state, provisioned
 #   WORK/www            release 2 and this device's ticket; WORK/nginx.conf serves it on 127.0.0.1:PORT, mTLS
 #
-# --loader: grub (default), systemd-boot, efi: what loader-NAME.sh does; --tries: attempts of a new slot, 3; --more: also releases 3 that panics, 4 of security epoch 1, 5 that hangs, 6 that fails
+# --loader: grub (default), systemd-boot, efi, uboot: what loader-NAME.sh does; --tries: attempts of a new slot, 3; --more: also releases 3 that panics, 4 of security epoch 1, 5 that hangs, 6 that fails
 # its health check; --health: reseal-health ends each trial, otherwise the scenario does; --hooks: slot A starts with an
 # initramfs of initramfs-tools, B with one of dracut, instead of the test's own.
 #
@@ -48,6 +48,9 @@ trap clean EXIT
 . "$root/tests/integration/bus.sh"
 # shellcheck source=tests/integration/device.sh
 . "$root/tests/integration/device.sh"
+loader_disk_mib() { # MiB that are needed: how large the disk is
+        echo "$1"
+}
 # shellcheck source=tests/boot/loader-grub.sh
 . "$here/loader-$loader.sh"
 
@@ -175,7 +178,7 @@ disk() {
                 table+=$'\n'"start=${at}MiB, size=${size}MiB, name=$name${type:+, type=$type}"
                 at=$((at + size))
         done
-        truncate -s $((at + 1))M "$work/disk.img"
+        truncate -s "$(loader_disk_mib $((at + 1)))M" "$work/disk.img"
         sfdisk --quiet --no-reread --no-tell-kernel "$work/disk.img" <<<"$table"
         at=1
         for part in "${parts[@]}"; do

@@ -3,7 +3,7 @@
 #
 # tests/boot/image.sh CACHE BUILD WORK [RELEASE[=FAULT]...] - from the cached tree (tree.sh) and our programs, as `meson install` leaves them:
 #
-#   WORK/vmlinuz  WORK/initrd        kernel and initramfs
+#   WORK/vmlinuz  WORK/initrd        kernel (CACHE/kernel, or BOOT_KERNEL) and initramfs
 #   WORK/root                        the device's root as a tree (its /var goes to the data partition)
 #   WORK/rootfs-1  WORK/rootfs-2     release 1 and its successor, erofs; and each RELEASE named
 #
@@ -14,19 +14,20 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${1:?image.sh CACHE BUILD WORK} build=$2 work=$3
-version=$(ls "$cache/kernel/lib/modules")
+kernel=${BOOT_KERNEL:-$cache/kernel}
+version=$(ls "$kernel/lib/modules")
 in_initrd=(virtio_pci virtio_blk erofs dm_mod dm_crypt dm_verity softdog xts ecb aesni_intel sha256_ssse3 crc32c_generic libcrc32c
-        vfat nls_ascii nls_cp437 efivarfs)
-in_root=("${in_initrd[@]}" virtio_net virtio_console virtio_rng nls_utf8)
+        vfat nls_ascii nls_cp437 efivarfs sdhci_pci mmc_block)
+in_root=("${in_initrd[@]}" virtio_net virtio_console virtio_rng nls_utf8 ext4 autofs4)
 
 modules() { # DESTINATION NAME...: with what they depend on
         local to=$1/lib/modules/$version file
         shift
         mkdir -p "$to"
-        for name; do modprobe -S "$version" -d "$cache/kernel" --show-depends "$name" 2>/dev/null || true; done |
+        for name; do modprobe -S "$version" -d "$kernel" --show-depends "$name" 2>/dev/null || true; done |
                 awk '$1 == "insmod" {print $2}' | sort -u |
                 while read -r file; do install -D -m 644 "$file" "$to/${file#*/modules/"$version"/}"; done
-        cp "$cache/kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$to/"
+        cp "$kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$to/"
         depmod -b "${to%/lib/modules/*}" "$version"
 }
 
@@ -53,7 +54,7 @@ initrd() {
         cp "$work/etc/reseal/writer.conf" "$work/etc/reseal/firmware-root.pem" "$to/etc/reseal/"
         modules "$to" "${in_initrd[@]}"
         (cd "$to" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | zstd -q -6 -f -o "$work/initrd"
-        cp "$cache/kernel/boot/vmlinuz-$version" "$work/vmlinuz"
+        cp "$kernel/boot/vmlinuz-$version" "$work/vmlinuz"
         rm -rf "$to"
 }
 

@@ -3,7 +3,8 @@
 """tour.py LOADER: A to B to A again over that loader, with the files of conf/boot/ (S4, S12, S73; DESIGN.md 8).
 
 The power is cut while B is being written and once more while B is tried: it costs an attempt and nothing else.  Then a release
-that panics uses up its attempts in slot A, and B goes on; the next release runs in A.  efi: Secure Boot as well (efi.py)."""
+that panics uses up its attempts in slot A, and B goes on; the next release runs in A.  efi: Secure Boot as well (efi.py);
+uboot: damaged copies of the environment, and what the environment must not decide (uboot.py)."""
 
 import sys
 import time
