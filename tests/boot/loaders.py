@@ -33,6 +33,16 @@ def variables(text):
     return dict(line.split('=', 1) for line in re.split(r'[\n\0]+', text) if '=' in line)
 
 
+def of_variables(env, order, good, left):
+    """The state of a loader that keeps an order, and a mark and a number for each slot: the names of the variables."""
+    state = {}
+    for slot in 'AB':
+        number = env.get(left.format(slot))
+        state[slot] = 'good' if env.get(good.format(slot)) == '1' else int(number) if number else None
+    # a slot whose attempts are used up stays where it is in the order
+    return {**state, 'first': next((slot for slot in env.get(order, '').split() if state.get(slot)), '')}
+
+
 class Loader:
     needs = ()
     tries = 3       # of a new slot, unless a scenario wants fewer
@@ -54,11 +64,7 @@ class Grub(Loader):
 
     @staticmethod
     def _told(env):
-        state = {'first': env.get('ORDER', '')[:1]}
-        for slot in 'AB':
-            left = env.get(f'{slot}_TRY')
-            state[slot] = 'good' if env.get(f'{slot}_OK') == '1' else int(left) if left else None
-        return state
+        return of_variables(env, 'ORDER', '{}_OK', '{}_TRY')
 
     def state(self, d):
         return self._told(variables(d.vm.run("tr -d '\\0' </boot/reseal/grubenv")[1]))

@@ -5,7 +5,7 @@ import base64
 import os
 import subprocess
 
-from loaders import Loader, partition, variables
+from loaders import Loader, of_variables, partition, variables
 
 COPIES = ('uboot-env', 'uboot-env-redund')
 SIZE = 0x4000                   # of one copy, as in the shipped fw_env.config
@@ -33,12 +33,7 @@ class Uboot(Loader):
 
     @staticmethod
     def _told(env):
-        state = {}
-        for slot in 'AB':
-            left = env.get(f'BOOT_{slot}_LEFT')
-            state[slot] = 'good' if env.get(f'BOOT_{slot}_GOOD') == '1' else int(left) if left else None
-        # a slot whose attempts are used up stays where it is in the order
-        return {**state, 'first': next((slot for slot in env.get('BOOT_ORDER', '').split() if state.get(slot)), '')}
+        return of_variables(env, 'BOOT_ORDER', 'BOOT_{}_GOOD', 'BOOT_{}_LEFT')
 
     @staticmethod
     def _tool(d, where, *command):
