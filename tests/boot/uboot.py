@@ -86,7 +86,7 @@ class Uboot(Loader):
         d.vm.off()
 
         # The newer copy would start slot B, and is torn.
-        self._tool(d, where, 'fw_setenv', 'BOOT_A_GOOD', '1')
+        self._tool(d, where, 'fw_setenv', 'BOOT_B_LEFT', '1')
         self._tool(d, where, 'fw_setenv', 'BOOT_ORDER', 'B A')
         d.boot_state('the newer copy names slot B', {'first': 'B'}, on_disk=True)
         self._damage(d, [self._newer(d)])
