@@ -44,9 +44,9 @@ class Course:
     # -- one moment -------------------------------------------------------------------------------------------------------
 
     def await_step(self, steps, over):
-        """The first of these steps that the writer tells on the console; Passed when `over` is true before.  One that was done when the
-        power failed is not told again."""
-        vm, end = self.d.vm, time.monotonic() + 1200
+        """The first of these steps that the writer tells on the console; Passed when `over` is true and what was told until then has
+        had time to arrive.  One that was done when the power failed is not told again."""
+        vm, end, passed = self.d.vm, time.monotonic() + 1200, None
         while time.monotonic() < end:
             for _, text in vm.lines[vm.seen:]:
                 vm.seen += 1
@@ -55,8 +55,12 @@ class Course:
                         return step
             if not vm._drain(0.5):
                 raise Lost(f'the machine went away before {steps[0]}')
-            if not vm.lines[vm.seen:] and over():
+            if vm.lines[vm.seen:]:
+                continue
+            if passed and time.monotonic() > passed:
                 raise Passed
+            if not passed and over():
+                passed = time.monotonic() + 10
         raise Lost(f'no {steps[0]}')
 
     def cut(self, name):
@@ -117,22 +121,23 @@ class Course:
         return False
 
     def tried(self, release, target, runs):
-        """Cuts while the new slot starts: they cost attempts and nothing else."""
+        """Cuts while the new slot starts: they cost attempts and nothing else.  runs: it does already, after a cut at the last step."""
         lines = [r'Reseal: trying slot', r'initramfs: unlocked', r'boot-test: up']
-        if not runs:
+        if runs:
+            self.d.vm.cut()
+        else:
             self.d.vm.off()
-            self.d.vm.start()
+        self.d.vm.start()
         for name, line in zip(TRIAL, lines):
-            if runs or not self.wants():
+            if not self.wants():
                 continue
             self.d.vm.wait(line, 1200)
             self.cut(name)
             self.d.vm.start()
-        if not runs:
-            _, found = self.d.vm.wait(UP, 1200)
-            self.d.check(f'slot {target} runs release {release}', (found.group(1), found.group(2)) == (str(release), target),
-                         found.group(0))
-            self.d.vm.run(FOLLOW)
+        _, found = self.d.vm.wait(UP, 1200)
+        self.d.check(f'slot {target} runs release {release}', (found.group(1), found.group(2)) == (str(release), target),
+                     found.group(0))
+        self.d.vm.run(FOLLOW)
 
     def confirmed(self, release, target, steps):
         for step in steps:
