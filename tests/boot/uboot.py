@@ -86,12 +86,13 @@ class Uboot(Loader):
         d.vm.off()
 
         # The newer copy would start slot B, and is torn.
-        self._tool(d, where, 'fw_setenv', 'BOOT_B_LEFT', '1')
+        self._tool(d, where, 'fw_setenv', 'BOOT_B_GOOD', '1')     # it is not, since release 4 has a higher security epoch
         self._tool(d, where, 'fw_setenv', 'BOOT_ORDER', 'B A')
-        d.boot_state('the newer copy names slot B', {'first': 'B'}, on_disk=True)
+        d.boot_state('the newer copy names slot B', {'first': 'B', 'B': 'good'}, on_disk=True)
         self._damage(d, [self._newer(d)])
         d.boot_state('it is torn, the older one names slot A', {'first': 'A', 'A': 'good'}, on_disk=True)
         d.start('A', 4)
+        d.check('slot B was not tried', d.vm.n_restarts == 0 and not d.vm.find('reseal-unlock: slot B'))
         d.run('we read the older one too', "resealctl slots | grep -E '^rootfs.a .* good, running'")
         d.run('an operator marks the running slot', 'resealctl mark good')
         d.vm.off()
