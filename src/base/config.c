@@ -10,6 +10,9 @@
  * libinih reads line by line through next_line(), which therefore knows the line number of whatever
  * the handler is being told, and which ends the parsing after the first failure.  (libinih's own
  * switches for both exist in some builds only, partly as global variables: not used.)
+ *
+ * A program that reads with a table of its keys also gets notes: each value it goes by and its line.  The defaults
+ * take the same way through the handler as the file's lines, so that what is shown cannot differ from what is done.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +26,6 @@
 #include <reseal/base/file.h>
 #include <reseal/base/text.h>
 
-#define KEYS_MAX 512u        /* a full configuration of ours has about 60 */
 #define SECTION_NAME_MAX 49u /* libinih cuts longer ones */
 
 typedef struct Parser {
@@ -32,7 +34,10 @@ typedef struct Parser {
         unsigned line;
         ConfigHandler handler;
         void *userdata;
-        char *seen[KEYS_MAX]; /* "section\nkey" */
+        const ConfigKey *keys; /* NULL: the handler alone says what is known */
+        size_t n_keys;
+        ConfigNotes *notes;
+        char *seen[CONFIG_KEYS_MAX]; /* "section\nkey" */
         size_t n_seen;
         RsError failure; /* of line `line`; reason NONE while all is well */
 } Parser;
@@ -41,6 +46,91 @@ static void parser_done(Parser *p) {
         for (size_t i = 0; i < p->n_seen; i++)
                 free(p->seen[i]);
 }
+
+/* Notes */
+
+static void note_done(ConfigNote *note) {
+        free(note->section);
+        free(note->key);
+        free(note->value);
+}
+
+void config_notes_done(ConfigNotes *notes) {
+        for (size_t i = 0; i < notes->n; i++)
+                note_done(&notes->list[i]);
+        free(notes->list);
+        free(notes->file);
+        *notes = (ConfigNotes){ 0 };
+}
+
+const ConfigNote *config_notes_find(const ConfigNotes *notes, const char *section, const char *key) {
+        for (size_t i = 0; i < notes->n; i++)
+                if (strcmp(notes->list[i].section, section) == 0 && strcmp(notes->list[i].key, key) == 0)
+                        return &notes->list[i];
+        return NULL;
+}
+
+int config_notes_set(ConfigNotes *notes, const char *section, const char *key, const char *value, uint32_t line) {
+        const ConfigNote *known = config_notes_find(notes, section, key);
+        ConfigNote note = { strdup(section), strdup(key), strdup(value), line };
+        ConfigNote *list = NULL;
+
+        if (!known)
+                list = reallocarray(notes->list, notes->n + 1, sizeof(*list));
+        if (list)
+                notes->list = list;
+        if (!note.section || !note.key || !note.value || (!known && !list)) {
+                note_done(&note);
+                return -ENOMEM;
+        }
+        if (known) {
+                size_t at = (size_t) (known - notes->list);
+
+                note_done(&notes->list[at]);
+                notes->list[at] = note;
+        } else
+                notes->list[notes->n++] = note;
+        return 0;
+}
+
+/* "slot *" is every section that begins with "slot ". */
+static bool is_for_many(const ConfigKey *key) {
+        size_t size = strlen(key->section);
+
+        return size > 0 && key->section[size - 1] == '*';
+}
+
+static bool is_listed(const Parser *p, const char *section, const char *key) {
+        for (size_t i = 0; i < p->n_keys; i++) {
+                const ConfigKey *k = &p->keys[i];
+                bool same = is_for_many(k) ? strncmp(section, k->section, strlen(k->section) - 1) == 0
+                                           : strcmp(section, k->section) == 0;
+
+                if (same && strcmp(key, k->key) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* What holds if the file says nothing: told to the handler as a line would be. */
+static int tell_fallbacks(Parser *p, RsError *err) {
+        for (size_t i = 0; i < p->n_keys; i++) {
+                const ConfigKey *k = &p->keys[i];
+                int r = 1;
+
+                if (is_for_many(k))
+                        continue;
+                if (k->fallback)
+                        r = p->handler(p->userdata, k->section, k->key, k->fallback, err);
+                if (r <= 0)
+                        return rs_fail(err, INTERNAL, "[%s] %s: its default is not taken", k->section, k->key);
+                if (config_notes_set(p->notes, k->section, k->key, k->fallback ? k->fallback : "", 0) < 0)
+                        return rs_fail_oom(err);
+        }
+        return 0;
+}
+
+/* Lines */
 
 /* What is wrong with this line before libinih sees it, or NULL. */
 static const char *line_defect(const char *line, size_t size, size_t size_max) {
@@ -100,8 +190,8 @@ static int remember(Parser *p, const char *section, const char *key) {
         for (size_t i = 0; i < p->n_seen; i++)
                 if (strcmp(p->seen[i], both) == 0)
                         return rs_fail(&p->failure, CONFIG, "[%s] %s stands here twice", section, key);
-        if (p->n_seen >= KEYS_MAX)
-                return rs_fail(&p->failure, CONFIG, "more than %u keys", KEYS_MAX);
+        if (p->n_seen >= CONFIG_KEYS_MAX)
+                return rs_fail(&p->failure, CONFIG, "more than %u keys", CONFIG_KEYS_MAX);
         p->seen[p->n_seen++] = TAKE_PTR(both);
         return 0;
 }
@@ -120,15 +210,45 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
         r = remember(p, section, key);
         if (r < 0)
                 return 0;
+        if (p->keys && !is_listed(p, section, key)) {
+                (void) rs_fail(&p->failure, CONFIG, "[%s] %s is not known", section, key);
+                return 0;
+        }
         r = p->handler(p->userdata, section, key, value, &p->failure);
+        if (r > 0 && p->notes && config_notes_set(p->notes, section, key, value, p->line) < 0) {
+                (void) rs_fail_oom(&p->failure);
+                return 0;
+        }
         if (r > 0)
                 return 1;
-        if (r == 0)
+        if (r == 0 && p->keys)
+                (void) rs_fail(&p->failure, INTERNAL, "[%s] %s is in the table, and nobody takes it", section, key);
+        else if (r == 0)
                 (void) rs_fail(&p->failure, CONFIG, "[%s] %s is not known", section, key);
         else if (p->failure.reason == RS_REASON_NONE)
                 (void) rs_fail(&p->failure, CONFIG, "[%s] %s was refused", section, key);
         else
                 (void) rs_context(&p->failure, "[%s] %s", section, key);
+        return 0;
+}
+
+static int parse(Parser *p, size_t size, RsError *err) {
+        int r;
+
+        if (size > CONFIG_FILE_MAX)
+                return rs_fail(err, CONFIG, "%s: larger than %u bytes", p->name, CONFIG_FILE_MAX);
+        r = ini_parse_stream(next_line, p, on_key, p);
+        if (r < 0)
+                return rs_fail_oom(err);
+
+        /* A positive r is the first line that libinih did not like.  It goes on after a syntax error; what
+         * failed later must not hide it. */
+        if (r > 0 && ((unsigned) r < p->line || p->failure.reason == RS_REASON_NONE))
+                return rs_fail(err, CONFIG, "%s:%d: neither [section] nor key = value", p->name, r);
+        if (p->failure.reason != RS_REASON_NONE) {
+                (void) rs_context(&p->failure, "%s:%u", p->name, p->line);
+                return rs_pass(err, &p->failure);
+        }
         return 0;
 }
 
@@ -140,26 +260,11 @@ int config_parse(const char *name, const char *text, size_t size, ConfigHandler 
                 .handler = handler,
                 .userdata = userdata,
         };
-        int r;
 
-        if (size > CONFIG_FILE_MAX)
-                return rs_fail(err, CONFIG, "%s: larger than %u bytes", name, CONFIG_FILE_MAX);
-        r = ini_parse_stream(next_line, &p, on_key, &p);
-        if (r < 0)
-                return rs_fail_oom(err);
-
-        /* A positive r is the first line that libinih did not like.  It goes on after a syntax error; what
-         * failed later must not hide it. */
-        if (r > 0 && ((unsigned) r < p.line || p.failure.reason == RS_REASON_NONE))
-                return rs_fail(err, CONFIG, "%s:%d: neither [section] nor key = value", name, r);
-        if (p.failure.reason != RS_REASON_NONE) {
-                (void) rs_context(&p.failure, "%s:%u", name, p.line);
-                return rs_pass(err, &p.failure);
-        }
-        return 0;
+        return parse(&p, size, err);
 }
 
-int config_read(const char *path, ConfigHandler handler, void *userdata, RsError *err) {
+static int read_file(const char *path, char **ret, size_t *ret_size, RsError *err) {
         _cleanup_(freep) char *text = NULL;
         _cleanup_(closep) int fd = -EBADF;
         struct stat st;
@@ -185,7 +290,43 @@ int config_read(const char *path, ConfigHandler handler, void *userdata, RsError
         r = file_pread_all(fd, text, (size_t) st.st_size, 0, err);
         if (r < 0)
                 return rs_context(err, "%s", path);
-        return config_parse(path, text, (size_t) st.st_size, handler, userdata, err);
+        *ret = TAKE_PTR(text);
+        *ret_size = (size_t) st.st_size;
+        return 0;
+}
+
+int config_read(const char *path, ConfigHandler handler, void *userdata, RsError *err) {
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        int r;
+
+        r = read_file(path, &text, &size, err);
+        return r < 0 ? r : config_parse(path, text, size, handler, userdata, err);
+}
+
+int config_read_noted(const char *path, const ConfigKey *keys, size_t n_keys, ConfigHandler handler, void *userdata,
+                      ConfigNotes *ret, RsError *err) {
+        _cleanup_(config_notes_done) ConfigNotes notes = { .file = strdup(path) };
+        _cleanup_(freep) char *text = NULL;
+        _cleanup_(parser_done) Parser p = { .name = path, .handler = handler, .userdata = userdata, .keys = keys,
+                                            .n_keys = n_keys, .notes = &notes };
+        size_t size;
+        int r;
+
+        if (!notes.file)
+                return rs_fail_oom(err);
+        r = read_file(path, &text, &size, err);
+        if (r >= 0)
+                r = tell_fallbacks(&p, err);
+        if (r < 0)
+                return r;
+        p.rest = SPAN(text, size);
+        r = parse(&p, size, err);
+        if (r < 0)
+                return r;
+        *ret = notes;
+        notes = (ConfigNotes){ 0 };
+        return 0;
 }
 
 int config_bool(const char *value, bool *ret, RsError *err) {

@@ -101,19 +101,34 @@ static uint32_t tries_max(const BootBackend *b) {
         return b->tries_max > 0 ? b->tries_max : TRIES_MAX;
 }
 
+static const BootBackend *find_backend(const BootConfig *c) {
+        for (size_t i = 0; c->backend && i < ELEMENTSOF(backends); i++)
+                if (strcmp(backends[i]->name, c->backend) == 0)
+                        return backends[i];
+        return NULL;
+}
+
+uint32_t boot_config_tries(const BootConfig *c) {
+        const BootBackend *b = find_backend(c);
+
+        if (!b || c->tries > 0)
+                return b ? c->tries : 0;
+        return TRIES_DEFAULT < tries_max(b) ? TRIES_DEFAULT : tries_max(b);
+}
+
 static int check_config(const BootConfig *c, const BootBackend **ret, RsError *err) {
         if (!c->backend || !c->path)
                 return rs_fail(err, CONFIG, "[boot] needs backend and path");
         if (c->n_names < 2)
                 return rs_fail(err, CONFIG, "[boot] needs at least two names");
-        for (size_t i = 0; i < ELEMENTSOF(backends); i++)
-                if (strcmp(backends[i]->name, c->backend) == 0) {
-                        if (c->tries > tries_max(backends[i]))
-                                return rs_fail(err, CONFIG, "[boot] tries: at most %u", tries_max(backends[i]));
-                        *ret = backends[i];
-                        return 0;
-                }
-        return rs_fail(err, CONFIG, "[boot] backend: \"%s\" is not known", c->backend);
+        const BootBackend *b = find_backend(c);
+
+        if (!b)
+                return rs_fail(err, CONFIG, "[boot] backend: \"%s\" is not known", c->backend);
+        if (c->tries > tries_max(b))
+                return rs_fail(err, CONFIG, "[boot] tries: at most %u", tries_max(b));
+        *ret = b;
+        return 0;
 }
 
 int boot_open(const BootConfig *config, Boot **ret, RsError *err) {
@@ -126,9 +141,7 @@ int boot_open(const BootConfig *config, Boot **ret, RsError *err) {
         r = check_config(config, &backend, err);
         if (r < 0)
                 return r;
-        b->config.tries = config->tries;
-        if (config->tries == 0)
-                b->config.tries = TRIES_DEFAULT < tries_max(backend) ? TRIES_DEFAULT : tries_max(backend);
+        b->config.tries = boot_config_tries(config);
         b->config.n_names = config->n_names;
         memcpy(b->config.names, config->names, sizeof(config->names));
         b->config.backend = strdup(config->backend);

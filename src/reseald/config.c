@@ -3,9 +3,11 @@
  * config - the keys of reseal.conf.
  *
  * Every key has a default but the trust anchors of the source: without them there is nobody to talk to, and a
- * default (the system's store, say) would be a hole.  What is not in the table is refused by base/config.c
- * with file and line.
+ * default (the system's store, say) would be a hole.  One table says which keys there are and what holds without
+ * them; what is not in it is refused by base/config.c with file and line, and its notes are what GetPolicy shows.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,26 @@
 #include "config.h"
 
 #define HOUR_SEC 3600u
+
+static const ConfigKey known_keys[] = {
+        { "source", "anchors", NULL },
+        { "source", "tsa", NULL },
+        { "source", "hosts", NULL },
+        { "source", "connect-timeout", "30" },
+        { "source", "low-speed", "1K" },
+        { "source", "low-speed-time", "60" },
+        { "source", "deadline", "21600" },
+        { "source", "retries", "5" },
+        { "source", "retry-pause", NULL }, /* half a second, which no line can say */
+        TPM_CONFIG_KEYS,
+        { "writer", "socket", RS_PATH_WRITER_SOCKET },
+        { "writer", "retries", "10" },
+        { "writer", "retry-pause", "1" },
+        { "daemon", "firmware-anchors", NULL },
+        { "daemon", "compatible", NULL },
+        { "daemon", "state-directory", RS_PATH_STATE_DAEMON },
+        { "daemon", "keys-directory", RS_PATH_KEYS },
+};
 
 void daemon_config_done(DaemonConfig *c) {
         free(c->state_dir);
@@ -29,6 +51,7 @@ void daemon_config_done(DaemonConfig *c) {
                 free(c->https.hosts[i]);
         free(c->tsa_url);
         tpm_config_done(&c->tpm);
+        config_notes_done(&c->notes);
         *c = (DaemonConfig){ 0 };
 }
 
@@ -119,30 +142,25 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
         return r < 0 ? r : r == 0 ? 1 : 0;
 }
 
-static int set_default(char **field, const char *value, RsError *err) {
-        if (*field)
+static int note_retry_pause(DaemonConfig *c, RsError *err) {
+        const ConfigNote *note = config_notes_find(&c->notes, "source", "retry-pause");
+        char text[32];
+
+        if (note->line > 0)
                 return 0;
-        *field = strdup(value);
-        return *field ? 0 : rs_fail_oom(err);
+        (void) snprintf(text, sizeof(text), "%" PRIu64 "ms", c->https.retry_usec / 1000);
+        return config_notes_set(&c->notes, "source", "retry-pause", text, 0) < 0 ? rs_fail_oom(err) : 0;
 }
 
 int daemon_config_read(const char *path, DaemonConfig *ret, RsError *err) {
-        _cleanup_(daemon_config_done) DaemonConfig c = {
-                .https = HTTPS_CONFIG_DEFAULT,
-                .writer_retry_usec = UINT64_C(1000000),
-                .writer_retries = 10,
-        };
+        _cleanup_(daemon_config_done) DaemonConfig c = { .https = HTTPS_CONFIG_DEFAULT };
 
-        int r = config_read(path, on_key, &c, err);
+        int r = config_read_noted(path, known_keys, ELEMENTSOF(known_keys), on_key, &c, &c.notes, err);
         if (r < 0)
                 return r;
         if (!c.source_anchors)
                 return rs_fail(err, CONFIG, "%s: [source] anchors is missing", path);
-        r = set_default(&c.state_dir, RS_PATH_STATE_DAEMON, err);
-        if (r >= 0)
-                r = set_default(&c.keys_dir, RS_PATH_KEYS, err);
-        if (r >= 0)
-                r = set_default(&c.writer_socket, RS_PATH_WRITER_SOCKET, err);
+        r = note_retry_pause(&c, err);
         if (r < 0)
                 return r;
         *ret = c;

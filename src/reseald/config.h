@@ -11,6 +11,7 @@
  * Context:  start of the program
  * Programs: reseald
  */
+#include <reseal/base/config.h>
 #include <reseal/format/limits.h>
 #include <reseal/source/https.h>
 #include <reseal/tpm/tpm.h>
@@ -26,6 +27,7 @@ typedef struct DaemonConfig {
         char *compatible[RS_COMPATIBLE_MAX]; /* for display: the writer holds the list that decides */
         unsigned n_compatible;
         TpmConfig tpm;
+        ConfigNotes notes;         /* all of it as it was read, for GetPolicy */
         HttpsConfig https;         /* limits and hosts; identity is filled in by manager.c, anchors by the job */
 } DaemonConfig;
 

@@ -26,6 +26,8 @@ int tpm_config_set(TpmConfig *c, const char *key, const char *value, RsError *er
                 r = config_seconds(value, LOCK_TIMEOUT_MAX_SEC, &c->lock_timeout_usec, err);
         else
                 return 0;
+        if (r >= 0 && strcmp(key, "lock-timeout") == 0 && c->lock_timeout_usec == 0)
+                return rs_fail(err, CONFIG, "at least one second"); /* 0 is "not said" in a TpmConfig */
         return r < 0 ? r : 1;
 }
 

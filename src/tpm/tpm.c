@@ -41,7 +41,7 @@
 #include "context.h"
 #include "tss-cleanup.h"
 
-#define LOCK_TIMEOUT_DEFAULT_USEC (10 * UINT64_C(1000000))
+#define LOCK_TIMEOUT_DEFAULT_USEC (TPM_LOCK_TIMEOUT_DEFAULT_SEC * UINT64_C(1000000))
 #define ATTEMPTS 3u
 #define LOCK_POLL_USEC 2000u
 /* TPM2_TRANSIENT_FIRST and its like shift a signed int into its sign */
@@ -82,7 +82,7 @@ int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm 
         t->shared = config->shared;
         t->lock_timeout_usec =
                         config->lock_timeout_usec ? config->lock_timeout_usec : LOCK_TIMEOUT_DEFAULT_USEC;
-        t->tcti_text = strdup(config->tcti ? config->tcti : "device:/dev/tpmrm0");
+        t->tcti_text = strdup(config->tcti ? config->tcti : TPM_TCTI_DEFAULT);
         t->lock_path = strdup(config->lock_path ? config->lock_path : RS_PATH_TPM_LOCK);
         if (srk_name) {
                 t->srk_pinned = true;

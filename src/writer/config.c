@@ -2,11 +2,12 @@
 /*
  * config - one handler per section of writer.conf.
  *
- * Sections [tpm], [boot] and [slot NAME] belong to the rooms that use them.  The rest is here, in one table of
- * strings,
- * so that a key has one line.  Every key that decides about trust must be present; there is no default line, board
- * or root.
+ * Sections [tpm], [boot] and [slot NAME] belong to the rooms that use them.  The rest is here.  One table says which
+ * keys there are and what holds without them, and the notes of the reader are what POLICY shows.  Every key that
+ * decides about trust must be present; there is no default line, board or root.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
@@ -15,6 +16,31 @@
 #include <reseal/format/limits.h>
 
 #include "config.h"
+
+static const ConfigKey known_keys[] = {
+        { "device", "line", NULL },
+        { "device", "compatible", NULL },
+        { "trust", "firmware-root", NULL },
+        { "trust", "source-root", NULL },
+        { "trust", "time-root", NULL },
+        { "trust", "recovery", NULL },
+        { "trust", "set", NULL },
+        { "policy", "require-encryption", "yes" },
+        { "policy", "require-time", "no" },
+        { "policy", "require-crl", "no" },
+        { "policy", "crl-grace", "0" },
+        { "policy", "require-latest", "no" },
+        { "policy", "allow-intermediate", "no" },
+        { "policy", "mark-by-daemon", "yes" },
+        TPM_CONFIG_KEYS,
+        BOOT_CONFIG_KEYS,
+        { "paths", "state", RS_PATH_STATE_WRITER },
+        { "paths", "booted", RS_PATH_BOOTED },
+        { "server", "client-user", RS_USER_DAEMON },
+        { "server", "health-user", RS_USER_HEALTH },
+        { "server", "idle-exit", "30" },
+        SLOT_CONFIG_KEYS,
+};
 
 typedef struct TextKey {
         const char *section;
@@ -89,12 +115,6 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
         return 0;
 }
 
-static int set_default(char **field, const char *value) {
-        if (!*field)
-                *field = strdup(value);
-        return *field ? 0 : -ENOMEM;
-}
-
 static int check_config(WriterConfig *c, RsError *err) {
         if (!c->line)
                 return rs_fail(err, CONFIG, "[device] line is missing");
@@ -102,24 +122,32 @@ static int check_config(WriterConfig *c, RsError *err) {
                 return rs_fail(err, CONFIG, "[device] compatible is missing");
         if (!c->firmware_root)
                 return rs_fail(err, CONFIG, "[trust] firmware-root is missing");
-        if (set_default(&c->state_dir, RS_PATH_STATE_WRITER) < 0 ||
-            set_default(&c->booted_path, RS_PATH_BOOTED) < 0 ||
-            set_default(&c->client_user, RS_USER_DAEMON) < 0 || set_default(&c->health_user, RS_USER_HEALTH) < 0)
-                return rs_fail_oom(err);
         if (strcmp(c->client_user, c->health_user) == 0)
                 return rs_fail(err, CONFIG, "[server] health-user and client-user must differ");
         return slot_map_complete(c->map, err);
 }
 
+/* What holds without this key depends on another one. */
+static int note_tries(WriterConfig *c, RsError *err) {
+        const ConfigNote *note = config_notes_find(&c->notes, "boot", "tries");
+        char text[16];
+
+        if (note->line > 0)
+                return 0;
+        (void) snprintf(text, sizeof(text), "%" PRIu32, boot_config_tries(&c->boot));
+        return config_notes_set(&c->notes, "boot", "tries", text, 0) < 0 ? rs_fail_oom(err) : 0;
+}
+
 int writer_config_load(const char *path, WriterConfig *ret, RsError *err) {
-        _cleanup_(writer_config_done) WriterConfig c = { .require_encryption = true, .mark_by_daemon = true,
-                                                         .idle_exit_usec = 30u * 1000000u };
+        _cleanup_(writer_config_done) WriterConfig c = { 0 };
         int r;
 
         c.map = slot_map_new();
         if (!c.map)
                 return rs_fail_oom(err);
-        r = config_read(path, on_key, &c, err);
+        r = config_read_noted(path, known_keys, ELEMENTSOF(known_keys), on_key, &c, &c.notes, err);
+        if (r >= 0)
+                r = note_tries(&c, err);
         if (r < 0)
                 return r;
         r = check_config(&c, err);
@@ -145,5 +173,6 @@ void writer_config_done(WriterConfig *c) {
         tpm_config_done(&c->tpm);
         boot_config_done(&c->boot);
         c->map = slot_map_free(c->map);
+        config_notes_done(&c->notes);
         memset(c, 0, sizeof(*c));
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <reseal/base/config.h>
 #include <reseal/base/error.h>
 #include <reseal/boot/boot.h>
 #include <reseal/slot/map.h>
@@ -35,6 +36,7 @@ typedef struct WriterConfig {
         TpmConfig tpm;
         BootConfig boot;
         SlotMap *map;
+        ConfigNotes notes;          /* all of the above as it was read, for POLICY */
 } WriterConfig;
 
 int writer_config_load(const char *path, WriterConfig *ret, RsError *err);

@@ -15,6 +15,13 @@ PARSERS = {
     'docs/man/writer.conf.5': ['src/writer/config.c', 'src/tpm/config.c', 'src/boot/boot.c', 'src/slot/map.c'],
     'docs/man/health.conf.5': ['src/health/config.c'],
 }
+# manual page -> the table (ConfigKey) of the program that reads the file, with the rows that rooms bring
+TABLES = {
+    'docs/man/reseal.conf.5': ['src/reseald/config.c', 'include/reseal/tpm/tpm.h'],
+    'docs/man/writer.conf.5': ['src/writer/config.c', 'include/reseal/tpm/tpm.h', 'include/reseal/boot/boot.h',
+                               'include/reseal/slot/map.h'],
+}
+ROW = re.compile(r'\{ "([\w *]+)", "([\w-]+)", (?:NULL|"[^"]*"|(?:RS|TPM)_\w+(?:\(\w+\))?) \}')
 SAMPLES = {'conf/health.conf': 'docs/man/health.conf.5', 'conf/reseal.conf': 'docs/man/reseal.conf.5', 'conf/writer.conf': 'docs/man/writer.conf.5'}
 INSTALLED = {'docs/man/': 'docs/meson.build', 'conf/': 'conf/meson.build', 'systemd/': 'systemd/meson.build'}
 
@@ -66,6 +73,20 @@ def check_keys():
                 yield f'{sample}:{n}: {page} does not name {key.group(1)}'
 
 
+def check_tables():
+    """`resealctl policy` shows what is in the table: each key of the page, in its section, and no other."""
+    for page, sources in TABLES.items():
+        listed = {(section.split(' ')[0], key) for path in sources for section, key in ROW.findall(tree.read(path))}
+        told = set()
+        for section, text in re.findall(r'^\.Ss \[(\w+)[^\n]*\n(.*?)(?=^\.S[sh] )', tree.read(page), re.M | re.S):
+            for line in re.findall(r'^\.It Cm (.+)$', text, re.M):
+                told |= {(section, w) for w in re.split(r' Ns .*$| , | ', line) if w}
+        for section, key in sorted(told - listed):
+            yield f'{page}:1: [{section}] {key} is in no table: resealctl policy would not show it'
+        for section, key in sorted(listed - told):
+            yield f'{page}:1: does not say what [{section}] {key} is'
+
+
 def check_installed():
     for directory, build in INSTALLED.items():
         text = tree.read(build)
@@ -76,7 +97,7 @@ def check_installed():
 
 
 def main():
-    findings = list(check_catalog()) + list(check_keys()) + list(check_installed())
+    findings = list(check_catalog()) + list(check_keys()) + list(check_tables()) + list(check_installed())
     tree.finish(findings, len(tree.files(under=tuple(d.rstrip('/') for d in INSTALLED))))
 
 

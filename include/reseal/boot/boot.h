@@ -50,9 +50,15 @@ typedef struct BootConfig {
         uint32_t n_names;
 } BootConfig;
 
+/* Rows of a ConfigKey table; the attempts that hold without tries: boot_config_tries(). */
+#define BOOT_CONFIG_KEYS \
+        { "boot", "backend", NULL }, { "boot", "path", NULL }, { "boot", "good-path", NULL }, \
+        { "boot", "tries", NULL }, { "boot", "names", NULL }
 /* Section [boot]: backend, path, good-path, tries, names.  1 = known, 0 = unknown key, < 0: as ConfigHandler. */
 int boot_config_set(BootConfig *c, const char *key, const char *value, RsError *err);
 void boot_config_done(BootConfig *c);
+/* How many attempts a new slot gets with this configuration; 0: its back end is not known. */
+uint32_t boot_config_tries(const BootConfig *c);
 
 int boot_open(const BootConfig *config, Boot **ret, RsError *err);
 Boot *boot_close(Boot *b);

@@ -36,6 +36,9 @@ typedef struct SlotMap SlotMap;
 SlotMap *slot_map_new(void);
 SlotMap *slot_map_free(SlotMap *m);
 RS_DEFINE_CLEANUP(SlotMap, slot_map_free)
+/* Rows of a ConfigKey table. */
+#define SLOT_CONFIG_KEYS \
+        { "slot *", "class", NULL }, { "slot *", "boot-name", NULL }, { "slot *", "device", NULL }, { "slot *", "type", NULL }
 /*
  * From ConfigHandler: section "slot NAME", keys class, boot-name, device, type (luks2, plain).  1 = known, 0 = unknown key.
  * A device under /dev must be a block device; any other path a regular file, which then is the slot.

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include <reseal/base/error.h>
+#include <reseal/base/names.h>
 #include <reseal/base/secret.h>
 
 #define TPM_HANDLE_SRK 0x81000001u
@@ -42,6 +43,16 @@ typedef struct TpmConfig {
         uint64_t lock_timeout_usec;
 } TpmConfig;
 
+#define TPM_TCTI_DEFAULT "device:/dev/tpmrm0"
+#define TPM_LOCK_TIMEOUT_DEFAULT_SEC 10
+/* Rows of a ConfigKey table: section [tpm], and what tpm_new() does without them. */
+#define TPM_CONFIG_KEYS                            \
+        { "tpm", "tcti", TPM_TCTI_DEFAULT },       \
+        { "tpm", "shared", "no" },                 \
+        { "tpm", "lock", RS_PATH_TPM_LOCK },       \
+        { "tpm", "lock-timeout", TPM_TEXT(TPM_LOCK_TIMEOUT_DEFAULT_SEC) }
+#define TPM_TEXT(x) TPM_TEXT_(x)
+#define TPM_TEXT_(x) #x
 /* Section [tpm] of both configuration files: tcti, shared, lock, lock-timeout.  For ConfigHandler. */
 int tpm_config_set(TpmConfig *c, const char *key, const char *value, RsError *err);
 void tpm_config_done(TpmConfig *c);

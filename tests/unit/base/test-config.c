@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -315,6 +316,106 @@ static void strings_replace_and_paths_are_absolute(void **state) {
         assert_string_equal(v, "/etc/..reseal/a..");
 }
 
+/* -- a table of keys, and notes ------------------------------------------------------------------------------- */
+
+static const ConfigKey table[] = {
+        { "a", "x", "1" }, { "a", "y", NULL }, { "any", "z", "here" }, { "any *", "w", NULL }, { "a", "nobody", NULL },
+};
+
+static char noted_path[] = "/tmp/reseal-noted.XXXXXX";
+
+/* "any NAME" is taken, too; [a] nobody is in the table only. */
+static int on_noted(void *userdata, const char *section, const char *key, const char *value, RsError *err) {
+        return on_key(userdata, strncmp(section, "any ", 4) == 0 ? "any" : section, key, value, err);
+}
+
+static int read_noted(const char *text, const ConfigKey *keys, size_t n, Seen *seen, ConfigNotes *ret, RsError *err) {
+        _cleanup_(closep) int fd = -EBADF;
+
+        *seen = (Seen){ 0 };
+        *err = RS_ERROR_INIT;
+        fd = open(noted_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        return config_read_noted(noted_path, keys, n, on_noted, seen, ret, err);
+}
+
+static void expect_note(const ConfigNotes *notes, const char *section, const char *key, const char *value, unsigned line) {
+        const ConfigNote *note = config_notes_find(notes, section, key);
+
+        assert_non_null(note);
+        assert_string_equal(note->value, value);
+        assert_int_equal(note->line, line);
+}
+
+static void each_value_is_noted_with_its_line_or_none(void **state) {
+        _cleanup_(config_notes_done) ConfigNotes notes = { 0 };
+        RsError err;
+        Seen seen;
+
+        (void) state;
+        assert_int_equal(read_noted("# a comment\n[any]\n\n[a]\ny = two words\n[any q]\nw=3\n", table, ELEMENTSOF(table),
+                                    &seen, &notes, &err), 0);
+        assert_string_equal(notes.file, noted_path);
+        assert_int_equal(notes.n, 5);
+        expect_note(&notes, "a", "x", "1", 0);
+        expect_note(&notes, "a", "y", "two words", 5);
+        expect_note(&notes, "any", "z", "here", 0);
+        expect_note(&notes, "any q", "w", "3", 7);
+        expect_note(&notes, "a", "nobody", "", 0);
+        assert_null(config_notes_find(&notes, "any *", "w"));
+        assert_int_equal(seen.n, 4); /* two defaults, two lines */
+        assert_string_equal(seen.last, "any.w=3");
+}
+
+static void the_file_overrides_a_default(void **state) {
+        _cleanup_(config_notes_done) ConfigNotes notes = { 0 };
+        RsError err;
+        Seen seen;
+
+        (void) state;
+        assert_int_equal(read_noted("[a]\nx=9\n", table, ELEMENTSOF(table), &seen, &notes, &err), 0);
+        expect_note(&notes, "a", "x", "9", 2);
+        assert_string_equal(seen.last, "a.x=9"); /* what was told last is what holds */
+        assert_int_equal(config_notes_set(&notes, "a", "x", "10", 0), 0);
+        expect_note(&notes, "a", "x", "10", 0);
+        assert_int_equal(notes.n, 4); /* [any *] has no section in this file */
+}
+
+static void what_the_table_does_not_list_is_refused(void **state) {
+        static const char *const unknown[] = { "[any]\nq=1\n", "[b]\nx=1\n", "[any]\nw=1\n", "[anything]\nw=1\n" };
+        static const ConfigKey untaken[] = { { "b", "x", "1" } };
+        ConfigNotes notes = { 0 };
+        RsError err;
+        Seen seen;
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(unknown); i++) {
+                assert_true(read_noted(unknown[i], table, ELEMENTSOF(table), &seen, &notes, &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_CONFIG);
+                assert_non_null(strstr(err.text, ":2: "));
+                assert_non_null(strstr(err.text, "not known"));
+        }
+        /* A row that the handler does not take is our own mistake, whether it is met as a default or as a line. */
+        assert_true(read_noted("", untaken, 1, &seen, &notes, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_INTERNAL);
+        assert_true(read_noted("[a]\nnobody=1\n", table, ELEMENTSOF(table), &seen, &notes, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_INTERNAL);
+        assert_null(notes.list);
+}
+
+static int noted_setup(void **state) {
+        int fd = mkstemp(noted_path);
+
+        (void) state;
+        return fd < 0 ? -1 : close(fd);
+}
+
+static int noted_teardown(void **state) {
+        (void) state;
+        return unlink(noted_path);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(known_keys_reach_the_handler),
@@ -331,6 +432,9 @@ int main(void) {
                 cmocka_unit_test(numbers_keep_to_their_range),
                 cmocka_unit_test(times_have_units),
                 cmocka_unit_test(strings_replace_and_paths_are_absolute),
+                cmocka_unit_test(each_value_is_noted_with_its_line_or_none),
+                cmocka_unit_test(the_file_overrides_a_default),
+                cmocka_unit_test(what_the_table_does_not_list_is_refused),
         };
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return cmocka_run_group_tests(tests, noted_setup, noted_teardown);
 }

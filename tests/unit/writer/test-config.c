@@ -132,10 +132,45 @@ static void what_is_missing_unknown_or_wrong_is_refused(void **state) {
         }
 }
 
+static void expect_note(const WriterConfig *c, const char *section, const char *key, const char *value, bool in_file) {
+        const ConfigNote *note = config_notes_find(&c->notes, section, key);
+
+        assert_non_null(note);
+        assert_string_equal(note->value, value);
+        assert_int_equal(note->line > 0, in_file);
+}
+
+static void what_holds_is_noted_with_its_origin(void **state) {
+        RsError err = RS_ERROR_INIT;
+        WriterConfig c;
+
+        (void) state;
+        assert_int_equal(load(NULL, "[policy]\nrequire-crl=yes\ncrl-grace=2d", &c, &err), 0);
+        assert_non_null(strstr(c.notes.file, "/writer.conf"));
+        expect_note(&c, "policy", "require-crl", "yes", true);
+        expect_note(&c, "policy", "crl-grace", "2d", true);
+        expect_note(&c, "policy", "require-encryption", "yes", false);
+        expect_note(&c, "policy", "require-latest", "no", false);
+        expect_note(&c, "boot", "tries", "3", false);
+        expect_note(&c, "boot", "good-path", "", false);
+        expect_note(&c, "trust", "set", "", false);
+        expect_note(&c, "slot rootfs.b", "boot-name", "B", true);
+        assert_int_equal(config_notes_find(&c.notes, "device", "line")->line, 2);
+        assert_true(c.crl_grace_usec == UINT64_C(172800000000));
+        writer_config_done(&c);
+        assert_int_equal(load("backend=grub", "[boot]\nbackend=efi", &c, &err), 0);
+        expect_note(&c, "boot", "tries", "1", false); /* all that efi can do */
+        writer_config_done(&c);
+        assert_int_equal(load(NULL, "[boot]\ntries=7", &c, &err), 0);
+        expect_note(&c, "boot", "tries", "7", true);
+        writer_config_done(&c);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(defaults_are_the_strict_ones),
                 cmocka_unit_test(each_key_reaches_its_field),
+                cmocka_unit_test(what_holds_is_noted_with_its_origin),
                 cmocka_unit_test(what_is_missing_unknown_or_wrong_is_refused),
         };
 
