@@ -153,6 +153,10 @@ static int on_event(WriterClient *c, const Message *m, RsError *err) {
         return 0;
 }
 
+static bool answer_has_fd(uint32_t type) {
+        return type == WRITER_RING + 1 || type == WRITER_ANCHORS + 1 || type == WRITER_POLICY + 1;
+}
+
 /*
  * Receives one message.  1 = it answers the request `sequence` (in *ret), 2 = it answered something older or was an
  * event,
@@ -178,7 +182,7 @@ static int receive_one(WriterClient *c, uint32_t sequence, Message *ret, RsError
         o = c->queue[0];
         c->n_queue--;
         memmove(c->queue, c->queue + 1, c->n_queue * sizeof(c->queue[0]));
-        if (fd >= 0 && ((m.type != WRITER_RING + 1 && m.type != WRITER_ANCHORS + 1) || o.sequence != sequence))
+        if (fd >= 0 && (!answer_has_fd(m.type) || o.sequence != sequence))
                 return rs_fail(err, PROTOCOL, "answer of type %u with a descriptor", m.type);
         if (o.type == WRITER_FRAME) {
                 r = take_frame_answer(c, &o, &m, err);
@@ -482,6 +486,34 @@ int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err) {
         return r < 0 ? r : judge(c, writer_decode_trust(answer.payload, ret, err), err);
 }
 
+/* Either bytes and a descriptor that holds them, or neither. */
+static int read_beside(const Message *answer, const char *what, uint32_t size, uint8_t **ret, RsError *err) {
+        if ((size > 0) != (answer->fd >= 0))
+                return rs_fail(err, PROTOCOL, "answer to %s: %u bytes, and %s descriptor", what, size,
+                               answer->fd >= 0 ? "a" : "no");
+        return size > 0 ? memfd_read(answer->fd, size, ret, err) : 0;
+}
+
+int writer_call_policy(WriterClient *c, ConfigNotes *ret, RsError *err) {
+        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        _cleanup_(closep) int fd = -EBADF;
+        uint32_t size = 0;
+        Message answer;
+        int r;
+
+        r = call(c, WRITER_POLICY, &request, &answer, err);
+        if (r < 0)
+                return r;
+        fd = answer.fd;
+        r = writer_decode_policy(answer.payload, &size, err);
+        if (r >= 0)
+                r = read_beside(&answer, "POLICY", size, &bytes, err);
+        if (r >= 0)
+                r = writer_decode_notes(SPAN(bytes, size), ret, err);
+        return judge(c, r, err);
+}
+
 int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsError *err) {
         _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
         _cleanup_(freep) uint8_t *set = NULL;
@@ -495,10 +527,8 @@ int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsErro
                 return r;
         fd = answer.fd;
         r = writer_decode_anchors(answer.payload, &size, err);
-        if (r >= 0 && (size > 0) != (fd >= 0))
-                r = rs_fail(err, PROTOCOL, "answer to ANCHORS: %u bytes, and %s descriptor", size, fd >= 0 ? "a" : "no");
-        if (r >= 0 && size > 0)
-                r = memfd_read(fd, size, &set, err);
+        if (r >= 0)
+                r = read_beside(&answer, "ANCHORS", size, &set, err);
         r = judge(c, r, err);
         if (r < 0)
                 return r;

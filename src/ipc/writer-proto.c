@@ -45,6 +45,7 @@ static const WriterRequestRule rules[] = {
         { WRITER_EVIDENCE, "EVIDENCE", PHASE(IDLE) | PHASE(DONE), 8, 8, true, false },
         { WRITER_TRUST, "TRUST", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, false },
         { WRITER_ANCHORS, "ANCHORS", PHASE(IDLE) | PHASE(DONE), 0, 0, false, false },
+        { WRITER_POLICY, "POLICY", PHASES_ALL & ~PHASE(HELLO), 0, 0, false, false },
         { WRITER_REJECT, "REJECT", PHASE(IDLE) | PHASE(DONE), WRITER_REPORT_SIZE, WRITER_REPORT_SIZE, false, true },
 };
 

@@ -51,6 +51,7 @@ typedef struct Options {
 typedef struct Manager {
         WriterConfig config;
         sd_id128_t boot_id;
+        Encoder policy;         /* the notes of the configuration, for POLICY */
         Secret *gate_auth;
         Tpm *tpm;
         Boot *boot;
@@ -232,6 +233,13 @@ static int start_server(Manager *m, int client_fd, RsError *err) {
                 .require_encryption = m->config.require_encryption,
         };
 
+        writer_encode_notes(&m->policy, &m->config.notes);
+        if (encoder_finish(&m->policy) < 0) {
+                closep(&spec.listen_fd);
+                closep(&spec.health_fd);
+                return rs_fail_oom(err);
+        }
+        spec.policy = encoder_view(&m->policy);
         return server_new(&spec, &m->server, err);
 }
 
@@ -328,6 +336,7 @@ static void stop(Manager *m) {
         closep(&m->health_fd);
         closep(&m->wake_fd);
         closep(&m->state_fd);
+        encoder_done(&m->policy);
         writer_config_done(&m->config);
 }
 

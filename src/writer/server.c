@@ -24,6 +24,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/ipc/channel.h>
+#include <reseal/ipc/memfd.h>
 
 #include "journal.h"
 #include "server.h"
@@ -175,6 +176,23 @@ static int on_hello(Client *c, const Message *m, RsError *err) {
         return 0;
 }
 
+/* Answered here: the configuration does not change while this process lives, and no work of the device is needed. */
+static int writer_answer_policy(Client *c, const Message *m, RsError *err) {
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+        _cleanup_(closep) int fd = -EBADF;
+        Span policy = c->server->spec.policy;
+        int r;
+
+        r = memfd_sealed("reseal-policy", policy, &fd, err);
+        if (r < 0)
+                return r;
+        writer_encode_policy(&e, (uint32_t) policy.size);
+        if (encoder_finish(&e) < 0)
+                return rs_fail_oom(err);
+        send_answer(c, WRITER_POLICY + 1, m->sequence, &e, fd);
+        return 0;
+}
+
 static int decode_offer(const Message *m, Work *w, RsError *err) {
         Span cms;
         int r;
@@ -276,6 +294,8 @@ static int on_request(Client *c, const Message *m, RsError *err) {
                 return r;
         if (m->type == WRITER_HELLO)
                 return on_hello(c, m, err);
+        if (m->type == WRITER_POLICY)
+                return writer_answer_policy(c, m, err);
         w = work_new(m->type, c->id, m->sequence);
         if (!w)
                 return rs_fail_oom(err);

@@ -33,6 +33,7 @@ typedef struct ServerSpec {
         uint64_t idle_exit_usec;     /* 0: never */
         const char *line;
         bool require_encryption;
+        Span policy;                 /* writer_encode_notes() of the configuration */
 } ServerSpec;
 
 typedef struct Server Server;

@@ -72,7 +72,9 @@ static int answers(uint8_t which, Span p, RsError *err) {
         WriterHello hello;
         WriterState state;
         WriterOffer offer;
+        ConfigNotes notes = { 0 };
         uint32_t a, n;
+        int r;
 
         switch (which) {
         case 5:
@@ -93,6 +95,16 @@ static int answers(uint8_t which, Span p, RsError *err) {
                 return writer_decode_name(p, name, err);
         case 17:
                 return writer_decode_anchors(p, &n, err);
+        case 18:
+                r = writer_decode_notes(p, &notes, err);
+                if (r == 0) {
+                        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+
+                        writer_encode_notes(&e, &notes);
+                        same(&e, p);
+                }
+                config_notes_done(&notes);
+                return r;
         default:
                 return writer_decode_progress(p, &progress, err);
         }
@@ -107,11 +119,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size == 0)
                 return 0;
-        which = data[0] % 18;
+        which = data[0] % 19;
         p = SPAN(data + 1, size - 1);
         if (which < 5 || which == 16)
                 r = requests(which, p, &err);
-        else if (which < 14 || which == 17)
+        else if (which < 14 || which >= 17)
                 r = answers(which, p, &err);
         else if (which == 14)
                 r = channel_decode_error(p, &error, &err);

@@ -40,6 +40,8 @@ int writer_call_evidence(WriterClient *c, WriterEvidence kind, Span bytes, bool 
 int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err);
 /* The trust set in force, as signed: the caller's.  NULL and 0: version 0, each goes by its own configuration. */
 int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsError *err);
+/* What the writer goes by; the caller's, config_notes_done(). */
+int writer_call_policy(WriterClient *c, ConfigNotes *ret, RsError *err);
 int writer_call_offer(WriterClient *c, Span manifest_cms, WriterOffer *ret, RsError *err);
 /* ret_ranges: WRITER_RANGES_MAX entries: frames already proven. */
 int writer_call_table(WriterClient *c, uint32_t image, Span table, uint32_t *ret_next, WriterRange *ret_ranges,

@@ -6,7 +6,7 @@
  * Spec:     docs/protocol-writer.md, one heading per message
  * Trust:    the writer treats every field as hostile; reseald treats answers as coming from a more trusted side,
  *           still parsed strictly
- * Owns:     flat values
+ * Owns:     flat values, but ConfigNotes
  * Units:    bytes, frames and images by number
  * Errors:   PROTOCOL
  * Context:  any thread
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <reseal/base/config.h>
 #include <reseal/base/error.h>
 #include <reseal/base/span.h>
 #include <reseal/format/limits.h>
@@ -36,6 +37,7 @@ typedef enum WriterMessage {
         WRITER_TRUST = 26,
         WRITER_REJECT = 28,
         WRITER_ANCHORS = 30,
+        WRITER_POLICY = 32,
         WRITER_EVENT_PROGRESS = 0x101,
 } WriterMessage;
 
@@ -151,6 +153,10 @@ typedef enum WriterEvidence {
 #define WRITER_EVIDENCE_MAX (2u << 20)    /* a link set */
 #define WRITER_ANCHORS_MAX (128u << 10)   /* TRUST_SET_CMS_MAX */
 
+/* ConfigNotes as POLICY carries them: keys of a file of CONFIG_FILE_MAX bytes, each with the name of its section */
+#define WRITER_POLICY_MAX (192u << 10)
+#define WRITER_POLICY_TEXT_MAX 4096u   /* the path of the file; a line is shorter */
+
 /* What `resealctl chain|time|crl|posture` show. */
 typedef struct WriterTrust {
         uint32_t reason;        /* 0, or why nothing can be installed now (RsReason: TPM_REWOUND, TRUST_SET...) */
@@ -225,5 +231,9 @@ void writer_encode_trust(Encoder *e, const WriterTrust *t);
 int writer_decode_trust(Span p, WriterTrust *ret, RsError *err);
 void writer_encode_anchors(Encoder *e, uint32_t size);
 int writer_decode_anchors(Span p, uint32_t *ret_size, RsError *err);
+void writer_encode_policy(Encoder *e, uint32_t size);
+int writer_decode_policy(Span p, uint32_t *ret_size, RsError *err);
+void writer_encode_notes(Encoder *e, const ConfigNotes *notes);
+int writer_decode_notes(Span p, ConfigNotes *ret, RsError *err);
 void writer_encode_progress(Encoder *e, const WriterProgress *p);
 int writer_decode_progress(Span p, WriterProgress *ret, RsError *err);

@@ -392,6 +392,44 @@ static void a_trust_set_comes_whole_or_not_at_all(void **state) {
         }
 }
 
+static bool policy_beside, policy_good;
+
+static void script_policy(Channel *c) {
+        _cleanup_(config_notes_done) ConfigNotes notes = { .file = strdup("/w") };
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT, told = ENCODER_INIT;
+        _cleanup_(closep) int fd = -EBADF;
+        RsError err = RS_ERROR_INIT;
+        Message m;
+
+        assert_int_equal(config_notes_set(&notes, "policy", "require-crl", "yes", 3), 0);
+        expect(c, WRITER_POLICY, &m);
+        writer_encode_notes(&told, &notes);
+        if (!policy_good)
+                told.data[told.size - 5] = '\n';
+        if (policy_beside)
+                assert_int_equal(memfd_sealed("test", encoder_view(&told), &fd, &err), 0);
+        writer_encode_policy(&e, (uint32_t) told.size);
+        assert_int_equal(channel_send(c, WRITER_POLICY + 1, m.sequence, encoder_view(&e), fd, &err), 0);
+}
+
+static void a_policy_comes_whole_or_not_at_all(void **state) {
+        (void) state;
+        for (int i = 0; i < 4; i++) {
+                _cleanup_(config_notes_done) ConfigNotes got = { 0 };
+                RsError err = RS_ERROR_INIT;
+                WriterClient *c;
+                Fake f = { 0 };
+
+                policy_beside = i & 1;
+                policy_good = i & 2;
+                c = start(&f, script_policy);
+                assert_int_equal(writer_call_policy(c, &got, &err) == 0, i == 3);
+                assert_int_equal(err.reason, i == 3 ? RS_REASON_NONE : RS_REASON_PROTOCOL);
+                assert_int_equal(got.n, i == 3 ? 1 : 0);
+                finish(&f, c);
+        }
+}
+
 static void nobody_at_the_socket_is_writer_gone(void **state) {
         RsError err = RS_ERROR_INIT;
         WriterClient *c = NULL;
@@ -417,6 +455,7 @@ int main(void) {
                 cmocka_unit_test(events_come_between_request_and_answer),
                 cmocka_unit_test(a_writer_that_lies_or_goes_ends_the_connection),
                 cmocka_unit_test(a_trust_set_comes_whole_or_not_at_all),
+                cmocka_unit_test(a_policy_comes_whole_or_not_at_all),
                 cmocka_unit_test(nobody_at_the_socket_is_writer_gone),
         };
 

@@ -273,6 +273,86 @@ static void a_trust_set_has_its_limit(void **state) {
         }
 }
 
+static void a_policy_has_its_limit(void **state) {
+        static const uint32_t cases[][2] = { { 0, false }, { 1, true }, { WRITER_POLICY_MAX, true },
+                                             { WRITER_POLICY_MAX + 1, false } };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+                RsError err = RS_ERROR_INIT;
+                uint32_t got = 7;
+
+                writer_encode_policy(&e, cases[i][0]);
+                assert_int_equal(writer_decode_policy(WHOLE(e), &got, &err) == 0, cases[i][1]);
+                assert_int_equal(got, cases[i][1] ? cases[i][0] : 7);
+        }
+}
+
+static void notes_of(ConfigNotes *ret, unsigned n) {
+        *ret = (ConfigNotes){ .file = strdup("/etc/reseal/writer.conf") };
+        assert_non_null(ret->file);
+        for (unsigned i = 0; i < n; i++) {
+                char key[16];
+
+                (void) snprintf(key, sizeof(key), "key-%u", i);
+                assert_int_equal(config_notes_set(ret, "policy", key, i % 2 ? "yes" : "", i), 0);
+        }
+}
+
+static void notes_arrive_as_they_were_sent(void **state) {
+        static const unsigned counts[] = { 0, 1, 2, CONFIG_KEYS_MAX, CONFIG_KEYS_MAX + 1 };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(counts); i++) {
+                _cleanup_(config_notes_done) ConfigNotes notes = { 0 }, got = { 0 };
+                _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+                RsError err = RS_ERROR_INIT;
+
+                notes_of(&notes, counts[i]);
+                writer_encode_notes(&e, &notes);
+                assert_int_equal(writer_decode_notes(WHOLE(e), &got, &err) == 0, counts[i] <= CONFIG_KEYS_MAX);
+                if (counts[i] > CONFIG_KEYS_MAX)
+                        continue;
+                assert_string_equal(got.file, notes.file);
+                assert_int_equal(got.n, counts[i]);
+                for (size_t k = 0; k < got.n; k++) {
+                        assert_string_equal(got.list[k].section, "policy");
+                        assert_string_equal(got.list[k].key, notes.list[k].key);
+                        assert_string_equal(got.list[k].value, notes.list[k].value);
+                        assert_int_equal(got.list[k].line, k);
+                }
+        }
+}
+
+static void notes_that_are_not_well_formed_are_refused(void **state) {
+        _cleanup_(config_notes_done) ConfigNotes notes = { 0 }, got = { 0 };
+        _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
+
+        (void) state;
+        notes_of(&notes, 2);
+        writer_encode_notes(&e, &notes);
+        for (size_t n = 0; n < e.size; n++) { /* cut */
+                RsError err = RS_ERROR_INIT;
+
+                assert_true(writer_decode_notes(SPAN(e.data, n), &got, &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_PROTOCOL);
+        }
+        for (size_t i = 0; i < e.size; i++) /* a control byte in a text, or the same key twice */
+                if (e.data[i] == 'k' || e.data[i] == '1') {
+                        uint8_t was = e.data[i];
+                        RsError err = RS_ERROR_INIT;
+
+                        e.data[i] = was == 'k' ? '\n' : '0';
+                        assert_true(writer_decode_notes(WHOLE(e), &got, &err) < 0);
+                        assert_int_equal(err.reason, RS_REASON_PROTOCOL);
+                        e.data[i] = was;
+                }
+        encoder_u8(&e, 0);
+        assert_true(writer_decode_notes(WHOLE(e), &got, &(RsError){ 0 }) < 0);
+        assert_null(got.list);
+}
+
 /* Every payload, cut anywhere or one byte longer, is refused: no decoder takes a part for the whole. */
 static void cut_and_lengthened_payloads_are_refused(void **state) {
         const WriterState s = { .running = "A" };
@@ -282,7 +362,7 @@ static void cut_and_lengthened_payloads_are_refused(void **state) {
         const WriterOffer o = { .n_images = 1 };
         const WriterTime t = { .low = 1, .high = 2, .query_size = 3 };
         const WriterTrust w = { .n_crls = 2, .level = 1 };
-        Encoder e[13] = { ENCODER_INIT };
+        Encoder e[14] = { ENCODER_INIT };
 
         (void) state;
         writer_encode_state(&e[0], &s);
@@ -298,6 +378,7 @@ static void cut_and_lengthened_payloads_are_refused(void **state) {
         writer_encode_evidence_request(&e[10], WRITER_EVIDENCE_CRLS, 5);
         writer_encode_evidence(&e[11], true);
         writer_encode_anchors(&e[12], WRITER_ANCHORS_MAX);
+        writer_encode_policy(&e[13], WRITER_POLICY_MAX);
         for (size_t i = 0; i < ELEMENTSOF(e); i++) {
                 size_t size = e[i].size;
 
@@ -328,7 +409,8 @@ static void cut_and_lengthened_payloads_are_refused(void **state) {
                                 : i == 9 ? writer_decode_trust(payload, &w2, &err)
                                 : i == 10 ? writer_decode_evidence_request(payload, &kind, &a, &err)
                                 : i == 11 ? writer_decode_evidence(payload, &changed, &err)
-                                          : writer_decode_anchors(payload, &a, &err);
+                                : i == 12 ? writer_decode_anchors(payload, &a, &err)
+                                          : writer_decode_policy(payload, &a, &err);
 
                         assert_int_equal(r == 0, n == size);
                         assert_int_equal(err.reason, n == size ? RS_REASON_NONE : RS_REASON_PROTOCOL);
@@ -358,6 +440,7 @@ static void the_table_permits_what_the_document_says_and_nothing_else(void **sta
                 { WRITER_TRUST, "IDLE OFFERED TABLED WRITING FINISHING DONE FAILED" },
                 { WRITER_ANCHORS, "IDLE DONE" },
                 { WRITER_REJECT, "IDLE DONE" },
+                { WRITER_POLICY, "IDLE OFFERED TABLED WRITING FINISHING DONE FAILED" },
         };
         size_t n_known = 0;
 
@@ -417,7 +500,7 @@ static void every_request_has_its_heading_in_the_document(void **state) {
                         n += strncmp(line, heading, strlen(heading)) == 0 ? 1 : 0;
                 }
         (void) fclose(f);
-        assert_int_equal(n, 15);
+        assert_int_equal(n, 16);
 }
 
 int main(void) {
@@ -432,6 +515,9 @@ int main(void) {
                 cmocka_unit_test(time_and_trust_go_through),
                 cmocka_unit_test(evidence_is_of_a_known_kind_and_size),
                 cmocka_unit_test(a_trust_set_has_its_limit),
+                cmocka_unit_test(a_policy_has_its_limit),
+                cmocka_unit_test(notes_arrive_as_they_were_sent),
+                cmocka_unit_test(notes_that_are_not_well_formed_are_refused),
                 cmocka_unit_test(cut_and_lengthened_payloads_are_refused),
                 cmocka_unit_test(the_table_permits_what_the_document_says_and_nothing_else),
                 cmocka_unit_test(the_health_socket_knows_five_requests),
