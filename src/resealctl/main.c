@@ -38,6 +38,7 @@ static const Verb VERBS[] = {
         { "time", "", "show between which times the present lies", 0, 0, verb_time },
         { "crl", "[import FILE]", "show the revocation lists, or bring one", 0, 2, verb_crl },
         { "posture", "", "show how well this device is guarded", 0, 0, verb_posture },
+        { "policy", "", "show what this device goes by, and which line says it", 0, 0, verb_policy },
         { "keys", "", "show the device's keys and their attributes", 0, 0, verb_keys },
 };
 

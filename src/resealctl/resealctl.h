@@ -95,6 +95,9 @@ int verb_time(Client *c, int argc, char **argv);
 int verb_crl(Client *c, int argc, char **argv);
 int verb_posture(Client *c, int argc, char **argv);
 
+/* policy.c */
+int verb_policy(Client *c, int argc, char **argv);
+
 /* progress.c: one line on standard error, redrawn */
 void progress_draw(const Options *o, json_t *job);
 void progress_end(const Options *o);

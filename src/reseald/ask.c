@@ -19,7 +19,7 @@
 #define ASKS_MAX 32u                           /* each holds a view: 20 KiB */
 #define ASK_DEADLINE_USEC (60 * UINT64_C(1000000)) /* an installation may wait behind an inspection */
 
-typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT, ASK_CHECK, ASK_CHAIN, ASK_IMPORT } AskKind;
+typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT, ASK_CHECK, ASK_CHAIN, ASK_IMPORT, ASK_POLICY } AskKind;
 
 typedef struct Ask {
         Task task;
@@ -33,6 +33,7 @@ typedef struct Ask {
         JobEnv env;
         View view;                   /* results */
         WriterTrust trust;
+        ConfigNotes policy;          /* the writer's */
         Encoder crl;                 /* import: as a set of one */
         bool changed;
         JobInspection inspection;
@@ -111,6 +112,8 @@ static int run_writer(Ask *a) {
 
         /* A writer that hangs must not keep a job behind it from being cancelled, nor the service from ending. */
         int r = writer_client_connect_cancel(a->env.writer_socket, a->env.https.cancel_fd, &w, &a->err);
+        if (r >= 0 && a->kind == ASK_POLICY) /* whatever is wrong with the slots */
+                return writer_call_policy(w, &a->policy, &a->err);
         if (r >= 0)
                 r = a->kind == ASK_CHAIN ? ask_trust(a, w) : read_view(a, w);
         if (r >= 0 && a->kind == ASK_IMPORT)
@@ -147,6 +150,7 @@ static int reply(Ask *a) {
         if (r >= 0)
                 r = a->kind == ASK_SLOTS     ? bus_append_slots(m, &a->view)
                     : a->kind == ASK_CHAIN   ? bus_append_trust(m, &a->trust)
+                    : a->kind == ASK_POLICY  ? bus_append_policy(m, &a->policy, &a->manager->config.notes)
                     : a->kind == ASK_INSPECT ? bus_append_inspection(m, &a->inspection)
                                              : bus_append_check(m, &a->inspection);
         if (r >= 0)
@@ -176,6 +180,7 @@ static void ask_done(Task *t) {
                 journal_send(JOURNAL_SLOT_MARKED, &(JournalFields){ .slot = a->name }, "Slot %s was marked", a->name);
         job_inspection_done(&a->inspection);
         encoder_done(&a->crl);
+        config_notes_done(&a->policy);
         (void) sd_bus_message_unref(a->request);
         free(a);
 }
@@ -217,6 +222,10 @@ int ask_slots(Manager *m, sd_bus_message *request) {
 
 int ask_chain(Manager *m, sd_bus_message *request) {
         return submit(m, request, ASK_CHAIN, 0, "", SPAN_NULL);
+}
+
+int ask_policy(Manager *m, sd_bus_message *request) {
+        return submit(m, request, ASK_POLICY, 0, "", SPAN_NULL);
 }
 
 int ask_import(Manager *m, sd_bus_message *request, Span crl) {

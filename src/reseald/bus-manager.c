@@ -128,6 +128,11 @@ static int method_get_chain(sd_bus_message *request, void *userdata, sd_bus_erro
         return ask_chain(userdata, request);
 }
 
+static int method_get_policy(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        (void) unused;
+        return ask_policy(userdata, request);
+}
+
 static int import_granted(Manager *m, sd_bus_message *request) {
         const void *der;
         size_t size;
@@ -334,6 +339,7 @@ static const sd_bus_vtable VTABLE[] = {
         SD_BUS_METHOD_WITH_ARGS("GetChain", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("a{sv}", chain, "a{sv}", time, "aa{sv}", crls, "a{sv}", posture),
                                 method_get_chain, FREE),
+        SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", policy), method_get_policy, FREE),
         SD_BUS_METHOD_WITH_ARGS("ImportCrl", SD_BUS_ARGS("ay", der), SD_BUS_RESULT("b", changed), method_import_crl, FREE),
         SD_BUS_METHOD_WITH_ARGS("GetKeys", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa{sv})", keys), method_get_keys, FREE),
         SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),

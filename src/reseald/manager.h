@@ -123,6 +123,7 @@ void job_cancel(Job *j, bool by_caller);
 /* ask.c: questions to the writer and to sources, answered on the worker; the request is replied to when done. */
 int ask_slots(Manager *m, sd_bus_message *request /* NULL: only refresh the view */);
 int ask_chain(Manager *m, sd_bus_message *request);
+int ask_policy(Manager *m, sd_bus_message *request);
 int ask_import(Manager *m, sd_bus_message *request, Span crl);
 int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot);
 int ask_inspect(Manager *m, sd_bus_message *request, const char *url);
@@ -139,6 +140,7 @@ int bus_reply_error(sd_bus_message *request, const RsError *err);
 /* One entry of a dictionary a{sv}. */
 int bus_add(sd_bus_message *m, const char *key, const char *type, ...);
 int bus_append_trust(sd_bus_message *reply, const WriterTrust *t);
+int bus_append_policy(sd_bus_message *reply, const ConfigNotes *writer, const ConfigNotes *daemon);
 int bus_append_slots(sd_bus_message *reply, const View *v);
 int bus_append_inspection(sd_bus_message *reply, const JobInspection *i);
 int bus_append_check(sd_bus_message *reply, const JobInspection *i);
