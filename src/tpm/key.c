@@ -21,6 +21,7 @@
 #include <reseal/tpm/key.h>
 
 #include "blob.h"
+#include "key-step.h"
 #include "tss-cleanup.h"
 
 static TPM2B_PUBLIC template_of(TpmKeyPurpose purpose) {
@@ -201,7 +202,7 @@ int tpm_key_create(Tpm *t, TpmKeyPurpose purpose, TpmKey *ret, RsError *err) {
         return tpm_key_parse(SPAN(blob, size), ret, err);
 }
 
-static int load_key(Tpm *t, const TpmKey *key, ESYS_TR *ret, RsError *err) {
+int key_use(Tpm *t, const TpmKey *key, ESYS_TR *ret, RsError *err) {
         Blob b;
         int r;
 
@@ -218,11 +219,10 @@ int tpm_key_check(Tpm *t, const TpmKey *key, RsError *err) {
         r = tpm_begin(t, err);
         if (r < 0)
                 return r;
-        return tpm_end(t, load_key(t, key, &loaded, err));
+        return tpm_end(t, key_use(t, key, &loaded, err));
 }
 
-/* DER of ECDSA-Sig-Value from what the TPM gives. */
-static int signature_der(const TPMT_SIGNATURE *s, uint8_t ret_der[72], size_t *ret_size, RsError *err) {
+int key_signature_der(const TPMT_SIGNATURE *s, uint8_t ret_der[72], size_t *ret_size, RsError *err) {
         _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *sig = ECDSA_SIG_new();
         const TPMS_SIGNATURE_ECDSA *e = &s->signature.ecdsa;
         BIGNUM *big_r, *big_s;
@@ -260,7 +260,7 @@ static int sign_loaded(Tpm *t, ESYS_TR key, const uint8_t digest[32], uint8_t re
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "sign");
         atomic_fetch_add(&t->n_sign, 1);
-        return signature_der(signature, ret_der, ret_size, err);
+        return key_signature_der(signature, ret_der, ret_size, err);
 }
 
 int tpm_key_sign(Tpm *t, const TpmKey *key, const uint8_t digest[32], uint8_t ret_der[72], size_t *ret_size,
@@ -271,7 +271,7 @@ int tpm_key_sign(Tpm *t, const TpmKey *key, const uint8_t digest[32], uint8_t re
         r = tpm_begin(t, err);
         if (r < 0)
                 return r;
-        r = load_key(t, key, &loaded, err);
+        r = key_use(t, key, &loaded, err);
         if (r >= 0)
                 r = sign_loaded(t, loaded, digest, ret_der, ret_size, err);
         return tpm_end(t, r);
@@ -317,7 +317,7 @@ int tpm_key_ecdh(Tpm *t, const TpmKey *key, const uint8_t point[RS_POINT_SIZE], 
         r = tpm_begin(t, err);
         if (r < 0)
                 return r;
-        r = load_key(t, key, &loaded, err);
+        r = key_use(t, key, &loaded, err);
         if (r >= 0)
                 r = zgen_loaded(t, loaded, point, ret_z, err);
         return tpm_end(t, r);
@@ -363,7 +363,7 @@ static int certify_loaded(Tpm *t, ESYS_TR attest, ESYS_TR subject, Span nonce, E
         if (rc != TSS2_RC_SUCCESS)
                 return tpm_fail(t, rc, err, "certify a key");
         encoder_bytes(statement, said->attestationData, said->size);
-        return signature_der(signature, ret_der, ret_size, err);
+        return key_signature_der(signature, ret_der, ret_size, err);
 }
 
 int tpm_key_certify(Tpm *t, const TpmKey *attest, const TpmKey *subject, Span nonce, Encoder *ret_statement,
@@ -377,9 +377,9 @@ int tpm_key_certify(Tpm *t, const TpmKey *attest, const TpmKey *subject, Span no
         r = tpm_begin(t, err);
         if (r < 0)
                 return r;
-        r = load_key(t, attest, &signer, err);
+        r = key_use(t, attest, &signer, err);
         if (r >= 0)
-                r = load_key(t, subject, &certified, err);
+                r = key_use(t, subject, &certified, err);
         if (r >= 0)
                 r = certify_loaded(t, signer, certified, nonce, &statement, ret_der, ret_size, err);
         r = tpm_end(t, r);

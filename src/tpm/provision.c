@@ -224,7 +224,7 @@ static int nv_inside(Provision *p, RsError *err) {
         r = init_counter(p, TPM_NV_ACCEPT, &accept, err);
         if (r < 0)
                 return r;
-        r = record_encode(&factory, accept, first, err);
+        r = nv_record_encode(&factory, accept, first, err);
         if (r < 0)
                 return r;
         r = init_record(p, record_index[(accept + 1) & 1], zeros, err);

@@ -68,7 +68,7 @@ void tpm_record_set_chain(TpmRecord *record, const ChainRecord *chain) {
         memcpy(record->log_head, chain->log_head, sizeof(record->log_head));
 }
 
-int record_encode(const TpmRecord *record, uint64_t counter, uint8_t ret[NV_RECORD_SIZE], RsError *err) {
+int nv_record_encode(const TpmRecord *record, uint64_t counter, uint8_t ret[NV_RECORD_SIZE], RsError *err) {
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
         uint8_t chain_bytes[LINK_RECORD_SIZE], digest[TPM_DIGEST_SIZE];
         ChainRecord chain;
@@ -100,7 +100,7 @@ int record_encode(const TpmRecord *record, uint64_t counter, uint8_t ret[NV_RECO
         return 0;
 }
 
-int record_parse(const uint8_t bytes[NV_RECORD_SIZE], TpmRecord *ret, uint64_t *ret_counter, RsError *err) {
+int nv_record_parse(const uint8_t bytes[NV_RECORD_SIZE], TpmRecord *ret, uint64_t *ret_counter, RsError *err) {
         Reader r = READER(SPAN(bytes + LINK_RECORD_SIZE, SUMMED_SIZE - LINK_RECORD_SIZE));
         RsError unknown = RS_ERROR_INIT;
         ChainRecord chain;

@@ -15,5 +15,5 @@
 
 #include "nv.h"
 
-int record_encode(const TpmRecord *record, uint64_t counter, uint8_t ret[NV_RECORD_SIZE], RsError *err);
-int record_parse(const uint8_t bytes[NV_RECORD_SIZE], TpmRecord *ret, uint64_t *ret_counter, RsError *err);
+int nv_record_encode(const TpmRecord *record, uint64_t counter, uint8_t ret[NV_RECORD_SIZE], RsError *err);
+int nv_record_parse(const uint8_t bytes[NV_RECORD_SIZE], TpmRecord *ret, uint64_t *ret_counter, RsError *err);

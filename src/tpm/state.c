@@ -113,7 +113,7 @@ static int read_state(Tpm *t, const StateHandles *h, TpmState *ret, uint8_t ret_
         r = nv_read(t, h->records[ret->accept & 1], h->session, ret_bytes, NV_RECORD_SIZE, err);
         if (r < 0)
                 return r;
-        r = record_parse(ret_bytes, &ret->record, &counter, err);
+        r = nv_record_parse(ret_bytes, &ret->record, &counter, err);
         if (r < 0)
                 return r;
         if (counter != ret->accept)
@@ -258,7 +258,7 @@ static int make_valid(Tpm *t, const StateHandles *h, const Secret *gate_auth, co
 
         if (accept == UINT64_MAX)
                 return rs_fail(err, TPM_STATE, "the ACCEPT counter is at its end");
-        r = record_encode(record, accept + 1, ret_bytes, err);
+        r = nv_record_encode(record, accept + 1, ret_bytes, err);
         if (r < 0)
                 return r;
         r = write_record(t, h, gate_auth, accept + 1, ret_bytes, err);
@@ -304,7 +304,7 @@ static int commit_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record,
         r = check_repeats_chain(t, &h, record, err);
         if (r < 0)
                 return r;
-        r = record_encode(record, state.accept, want, err);
+        r = nv_record_encode(record, state.accept, want, err);
         if (r < 0)
                 return r;
         if (memcmp(now, want, NV_RECORD_SIZE) == 0)
@@ -340,7 +340,7 @@ static int recover_once(Tpm *t, const Secret *gate_auth, const TpmRecord *record
         r = nv_read_counter(t, h.accept, h.session, &accept, err);
         if (r < 0)
                 return r;
-        r = record_encode(record, accept, want, err);
+        r = nv_record_encode(record, accept, want, err);
         if (r < 0)
                 return r;
         r = nv_read(t, h.records[accept & 1], h.session, now, NV_RECORD_SIZE, err);
@@ -426,7 +426,7 @@ static int salvage_inside(Tpm *t, TpmRecord *best, RsError *err) {
                 TpmRecord found, low;
 
                 r = nv_read(t, h.records[i], h.session, bytes, sizeof(bytes), err);
-                if (r < 0 || record_parse(bytes, &found, &counter, &damaged) < 0)
+                if (r < 0 || nv_record_parse(bytes, &found, &counter, &damaged) < 0)
                         continue;
                 low = *best;
                 if (best->empty || (!found.empty && found.release > best->release))

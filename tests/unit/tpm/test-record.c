@@ -48,7 +48,7 @@ static void the_bytes_are_those_of_the_document(void **state) {
         TpmRecord r = sample();
 
         (void) state;
-        assert_int_equal(record_encode(&r, 0x6162636465666768, b, &err), 0);
+        assert_int_equal(nv_record_encode(&r, 0x6162636465666768, b, &err), 0);
         check(b, 0,
               "52534c31"
               "01"
@@ -89,7 +89,7 @@ static void the_crc_is_that_of_ieee_802_3(void **state) {
         RsError err = RS_ERROR_INIT;
 
         (void) state;
-        assert_int_equal(record_encode(&r, 1, b, &err), 0);
+        assert_int_equal(nv_record_encode(&r, 1, b, &err), 0);
         check(b, 156, "c924e9f5");
         check(b, 160,
               "52535331"
@@ -105,11 +105,11 @@ static void a_record_parses_back(void **state) {
         uint64_t counter = 0;
 
         (void) state;
-        assert_int_equal(record_encode(&r, 77, b, &err), 0);
-        assert_int_equal(record_parse(b, &back, &counter, &err), 0);
+        assert_int_equal(nv_record_encode(&r, 77, b, &err), 0);
+        assert_int_equal(nv_record_parse(b, &back, &counter, &err), 0);
         assert_int_equal(counter, 77);
         assert_int_equal(back.line[0], '\0');
-        assert_int_equal(record_encode(&back, 77, again, &err), 0);
+        assert_int_equal(nv_record_encode(&back, 77, again, &err), 0);
         assert_memory_equal(again, b, sizeof(b));
 }
 
@@ -122,9 +122,9 @@ static void every_flipped_bit_is_found(void **state) {
         for (unsigned bit = 0; bit < 8 * NV_RECORD_SIZE; bit++) {
                 RsError err = RS_ERROR_INIT;
 
-                assert_int_equal(record_encode(&r, 5, b, &err), 0);
+                assert_int_equal(nv_record_encode(&r, 5, b, &err), 0);
                 b[bit / 8] ^= (uint8_t) (1u << (bit % 8));
-                assert_true(record_parse(b, &back, &counter, &err) < 0);
+                assert_true(nv_record_parse(b, &back, &counter, &err) < 0);
                 assert_int_equal(err.reason, RS_REASON_TPM_STATE);
         }
 }
@@ -157,14 +157,14 @@ static void what_a_later_version_may_write_is_refused(void **state) {
                 uint64_t counter;
                 uint32_t crc;
 
-                assert_int_equal(record_encode(&r, 5, b, &err), 0);
+                assert_int_equal(nv_record_encode(&r, 5, b, &err), 0);
                 b[changes[i].offset] = changes[i].value;
                 crc = crc_of(b, 156);
                 for (unsigned k = 0; k < 4; k++)
                         b[156 + k] = (uint8_t) (crc >> (24 - 8 * k));
                 assert_int_equal(digest_sha256(SPAN(b, 224), digest, &err), 0);
                 memcpy(b + 224, digest, 32);
-                assert_true(record_parse(b, &back, &counter, &err) < 0);
+                assert_true(nv_record_parse(b, &back, &counter, &err) < 0);
                 assert_int_equal(err.reason, RS_REASON_TPM_STATE);
         }
 }

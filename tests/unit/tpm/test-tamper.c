@@ -106,7 +106,7 @@ static void write_old_record(Tpm *t, ESYS_TR hmac, void *userdata) {
         RsError err = RS_ERROR_INIT;
         TpmRecord r = release(1);
 
-        OK(record_encode(&r, now->accept - 2, bytes, &err));
+        OK(nv_record_encode(&r, now->accept - 2, bytes, &err));
         write_bytes(t, hmac, TPM_NV_RECORD0 + (now->accept & 1), bytes);
 }
 
