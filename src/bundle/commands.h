@@ -24,6 +24,7 @@ int command_attach(int argc, char **argv, RsError *err);
 int command_info(int argc, char **argv, RsError *err);
 int command_verify(int argc, char **argv, RsError *err);
 int command_extract(int argc, char **argv, RsError *err);
+int command_record(int argc, char **argv, RsError *err);
 int command_ceremony(int argc, char **argv, RsError *err);
 
 /* Says "reseal-bundle COMMAND: ..." and where help is; returns EXIT_USAGE. */

@@ -32,6 +32,7 @@ static const struct {
         { "info", command_info, "show what a bundle says about itself" },
         { "verify", command_verify, "check signature, tables, every frame and every root" },
         { "extract", command_extract, "write the manifest or an image to a file" },
+        { "record", command_record, "check what the TPM of a device certifies of its record" },
         { "ceremony", command_ceremony, "the steps that make a signer, a link or a trust set" },
 };
 

@@ -7,7 +7,7 @@ expect 0 "$bundle" --help
 expect 0 "$bundle" --version
 expect 2 "$bundle"
 expect 2 "$bundle" frobnicate
-for c in build sign info verify extract; do
+for c in build sign info verify extract record; do
         expect 0 "$bundle" $c --help
         grep -q "^Usage: reseal-bundle $c" "$dir/out" || fail "$c --help"
         expect 2 "$bundle" $c
