@@ -34,7 +34,7 @@ static const Verb VERBS[] = {
         { "jobs", "", "list the jobs", 0, 0, verb_jobs },
         { "watch", "[JOB]", "follow a running job", 0, 1, verb_watch },
         { "cancel", "[JOB]", "cancel a job", 0, 1, verb_cancel },
-        { "chain", "", "show what was accepted last, and by which signer", 0, 0, verb_chain },
+        { "chain", "[--certify NONCE]", "show what was accepted last, and by which signer", 0, 0, verb_chain },
         { "time", "", "show between which times the present lies", 0, 0, verb_time },
         { "crl", "[import FILE]", "show the revocation lists, or bring one", 0, 2, verb_crl },
         { "posture", "", "show how well this device is guarded", 0, 0, verb_posture },
@@ -51,6 +51,8 @@ static void usage(FILE *f) {
         fprintf(f, "\nOptions:\n"
                    "      --json              machine-readable output\n"
                    "      --no-wait           install: return when the job has been accepted\n"
+                   "      --certify NONCE     chain: the TPM's certified copy, for 16 to 32 bytes in hexadecimal\n"
+                   "      --output FILE       chain: write that copy to a file\n"
                    "      --ticket URL|FILE   install, inspect: where the ticket is, when not beside the bundle\n"
                    "      --color WHEN        auto, always or never\n"
                    "  -h, --help              this text\n"
@@ -69,11 +71,13 @@ static int parse_color(const char *text, Options *o) {
 
 /* 0 go on, 1 done, < 0 wrong usage */
 static int parse_options(int argc, char **argv, Options *o) {
-        enum { OPT_JSON = 256, OPT_NO_WAIT, OPT_TICKET, OPT_COLOR, OPT_VERSION };
+        enum { OPT_JSON = 256, OPT_NO_WAIT, OPT_TICKET, OPT_CERTIFY, OPT_OUTPUT, OPT_COLOR, OPT_VERSION };
         static const struct option LONG[] = {
                 { "json", no_argument, NULL, OPT_JSON },
                 { "no-wait", no_argument, NULL, OPT_NO_WAIT },
                 { "ticket", required_argument, NULL, OPT_TICKET },
+                { "certify", required_argument, NULL, OPT_CERTIFY },
+                { "output", required_argument, NULL, OPT_OUTPUT },
                 { "color", required_argument, NULL, OPT_COLOR },
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, OPT_VERSION },
@@ -91,6 +95,12 @@ static int parse_options(int argc, char **argv, Options *o) {
                         break;
                 case OPT_TICKET:
                         o->ticket = optarg;
+                        break;
+                case OPT_CERTIFY:
+                        o->certify = optarg;
+                        break;
+                case OPT_OUTPUT:
+                        o->output = optarg;
                         break;
                 case OPT_COLOR:
                         if (parse_color(optarg, o) < 0) {
@@ -141,6 +151,10 @@ int main(int argc, char **argv) {
         const Verb *verb = find_verb(argc - optind, argv + optind);
         if (!verb)
                 return EXIT_USAGE;
+        if ((options.certify && verb->run != verb_chain) || (options.output && !options.certify)) {
+                fprintf(stderr, "resealctl: --certify is for chain, and --output for --certify\n");
+                return EXIT_USAGE;
+        }
 
         r = client_open(&client, &options, &err);
         if (r < 0) {

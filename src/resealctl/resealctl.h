@@ -38,6 +38,8 @@ typedef struct Options {
         bool colour;          /* standard output is a terminal (or --color=always) */
         bool progress;        /* standard error is a terminal */
         bool wait;            /* install: stay until the job ends */
+        const char *certify;  /* chain: nonce, hexadecimal */
+        const char *output;   /* chain: where the certified copy goes; NULL: hexadecimal to standard output */
         const char *ticket;   /* install, inspect: URL of the ticket */
 } Options;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ask - what callers want to know or change besides an installation: slots, marks, inspections.
+ * ask - what callers want to know or change besides an installation: slots, marks, inspections, the certified record.
  *
  * Each question is a task of its own: the worker connects to the writer, asks, disconnects.  While an
  * installation holds the worker, slots are answered from what is known (bus-manager.c), marks and inspections
@@ -12,6 +12,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/clock.h>
+#include <reseal/tpm/proof.h>
 
 #include "journal.h"
 #include "manager.h"
@@ -19,7 +20,16 @@
 #define ASKS_MAX 32u                           /* each holds a view: 20 KiB */
 #define ASK_DEADLINE_USEC (60 * UINT64_C(1000000)) /* an installation may wait behind an inspection */
 
-typedef enum AskKind { ASK_SLOTS, ASK_MARK, ASK_INSPECT, ASK_CHECK, ASK_CHAIN, ASK_IMPORT, ASK_POLICY } AskKind;
+typedef enum AskKind {
+        ASK_SLOTS,
+        ASK_MARK,
+        ASK_INSPECT,
+        ASK_CHECK,
+        ASK_CHAIN,
+        ASK_IMPORT,
+        ASK_POLICY,
+        ASK_CERTIFY,
+} AskKind;
 
 typedef struct Ask {
         Task task;
@@ -34,6 +44,9 @@ typedef struct Ask {
         View view;                   /* results */
         WriterTrust trust;
         ConfigNotes policy;          /* the writer's */
+        uint8_t nonce[TPM_PROOF_NONCE_MAX];
+        size_t nonce_size;
+        Encoder proof;
         Encoder crl;                 /* import: as a set of one */
         bool changed;
         JobInspection inspection;
@@ -129,10 +142,23 @@ static int run_writer(Ask *a) {
         return read_view(a, w);
 }
 
+/* The writer is not asked: the TPM speaks, and reading the record needs no right that only the writer has. */
+static int run_certify(Ask *a) {
+        const Identity *i = &a->manager->identity;
+        const IdentityKey *k = &i->keys[TPM_KEY_ATTEST];
+
+        if (!i->tpm || !k->present)
+                return rs_fail(&a->err, NOT_PROVISIONED, "there is no attestation key");
+        return tpm_proof_make(i->tpm, &k->key, SPAN(a->nonce, a->nonce_size),
+                              SPAN(k->certificate_pem, k->certificate_size), &a->proof, &a->err);
+}
+
 static void ask_run(Task *t) {
         Ask *a = (Ask *) t;
         bool head = a->kind == ASK_INSPECT || a->kind == ASK_CHECK;
-        int r = head ? job_inspect(&a->env, a->url, &a->inspection, &a->err) : run_writer(a);
+        int r = head                       ? job_inspect(&a->env, a->url, &a->inspection, &a->err)
+                : a->kind == ASK_CERTIFY ? run_certify(a)
+                                         : run_writer(a);
 
         a->answered = r >= 0;
 }
@@ -150,6 +176,7 @@ static int reply(Ask *a) {
         if (r >= 0)
                 r = a->kind == ASK_SLOTS     ? bus_append_slots(m, &a->view)
                     : a->kind == ASK_CHAIN   ? bus_append_trust(m, &a->trust)
+                    : a->kind == ASK_CERTIFY ? sd_bus_message_append_array(m, 'y', a->proof.data, a->proof.size)
                     : a->kind == ASK_POLICY  ? bus_append_policy(m, &a->policy, &a->manager->config.notes)
                     : a->kind == ASK_INSPECT ? bus_append_inspection(m, &a->inspection)
                                              : bus_append_check(m, &a->inspection);
@@ -180,12 +207,13 @@ static void ask_done(Task *t) {
                 journal_send(JOURNAL_SLOT_MARKED, &(JournalFields){ .slot = a->name }, "Slot %s was marked", a->name);
         job_inspection_done(&a->inspection);
         encoder_done(&a->crl);
+        encoder_done(&a->proof);
         config_notes_done(&a->policy);
         (void) sd_bus_message_unref(a->request);
         free(a);
 }
 
-static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text, Span crl) {
+static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text, Span bytes) {
         RsError err = RS_ERROR_INIT;
 
         if (job_is_at_work(m) || m->stopping || worker_load(m->worker) >= ASKS_MAX) {
@@ -209,8 +237,12 @@ static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t wh
                 (void) snprintf(a->url, sizeof(a->url), "%s", text);
         if (kind == ASK_IMPORT) {
                 encoder_u32(&a->crl, 1);
-                encoder_u32(&a->crl, (uint32_t) crl.size);
-                encoder_span(&a->crl, crl);
+                encoder_u32(&a->crl, (uint32_t) bytes.size);
+                encoder_span(&a->crl, bytes);
+        }
+        if (kind == ASK_CERTIFY) {
+                a->nonce_size = bytes.size < sizeof(a->nonce) ? bytes.size : sizeof(a->nonce);
+                memcpy(a->nonce, bytes.data, a->nonce_size);
         }
         worker_submit(m->worker, &a->task);
         return 1;
@@ -226,6 +258,10 @@ int ask_chain(Manager *m, sd_bus_message *request) {
 
 int ask_policy(Manager *m, sd_bus_message *request) {
         return submit(m, request, ASK_POLICY, 0, "", SPAN_NULL);
+}
+
+int ask_certify(Manager *m, sd_bus_message *request, Span nonce) {
+        return submit(m, request, ASK_CERTIFY, 0, "", nonce);
 }
 
 int ask_import(Manager *m, sd_bus_message *request, Span crl) {

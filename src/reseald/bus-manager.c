@@ -13,6 +13,7 @@
 #include <reseal/base/names.h>
 #include <reseal/base/text.h>
 #include <reseal/pki/crl.h>
+#include <reseal/tpm/proof.h>
 
 #include "manager.h"
 #include "order.h"
@@ -131,6 +132,29 @@ static int method_get_chain(sd_bus_message *request, void *userdata, sd_bus_erro
 static int method_get_policy(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
         (void) unused;
         return ask_policy(userdata, request);
+}
+
+static int certify_granted(Manager *m, sd_bus_message *request) {
+        const void *nonce;
+        size_t size;
+
+        if (sd_bus_message_rewind(request, true) < 0 || sd_bus_message_read_array(request, 'y', &nonce, &size) < 0)
+                return -EINVAL;
+        return ask_certify(m, request, SPAN(nonce, size));
+}
+
+static int method_certify_record(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
+        RsError err = RS_ERROR_INIT;
+        const void *nonce;
+        size_t size;
+
+        (void) unused;
+        if (sd_bus_message_read_array(request, 'y', &nonce, &size) < 0 || size < TPM_PROOF_NONCE_MIN ||
+            size > TPM_PROOF_NONCE_MAX) {
+                (void) rs_fail(&err, INVALID, "a nonce has %u to %u bytes", TPM_PROOF_NONCE_MIN, TPM_PROOF_NONCE_MAX);
+                return refuse(request, &err);
+        }
+        return access_check(userdata, request, "org.reseal1.certify", certify_granted);
 }
 
 static int import_granted(Manager *m, sd_bus_message *request) {
@@ -339,6 +363,8 @@ static const sd_bus_vtable VTABLE[] = {
         SD_BUS_METHOD_WITH_ARGS("GetChain", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("a{sv}", chain, "a{sv}", time, "aa{sv}", crls, "a{sv}", posture),
                                 method_get_chain, FREE),
+        SD_BUS_METHOD_WITH_ARGS("CertifyRecord", SD_BUS_ARGS("ay", nonce), SD_BUS_RESULT("ay", copy), method_certify_record,
+                                FREE),
         SD_BUS_METHOD_WITH_ARGS("GetPolicy", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", policy), method_get_policy, FREE),
         SD_BUS_METHOD_WITH_ARGS("ImportCrl", SD_BUS_ARGS("ay", der), SD_BUS_RESULT("b", changed), method_import_crl, FREE),
         SD_BUS_METHOD_WITH_ARGS("GetKeys", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa{sv})", keys), method_get_keys, FREE),

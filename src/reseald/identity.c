@@ -14,6 +14,7 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/tpm/proof.h>
 
 #include "identity.h"
 
@@ -32,6 +33,8 @@ const char *identity_key_name(TpmKeyPurpose purpose) {
 void identity_done(Identity *i) {
         i->https = https_identity_free(i->https);
         i->tpm = tpm_free(i->tpm);
+        for (int p = 0; p < _TPM_KEY_PURPOSE_MAX; p++)
+                free(i->keys[p].certificate_pem);
 }
 
 /* A certificate that cannot be read is left to whoever has to show it. */
@@ -50,6 +53,7 @@ static int load_certificate(const DaemonConfig *config, TpmKeyPurpose purpose, I
 static int load_key(int dir_fd, TpmKeyPurpose purpose, IdentityKey *ret, RsError *err) {
         _cleanup_(freep) uint8_t *blob = NULL;
         _cleanup_(encoder_done) Encoder spki = ENCODER_INIT;
+        RsError unread = RS_ERROR_INIT;
         size_t size;
 
         int r = file_read(dir_fd, FILES[purpose].blob, TPM_BLOB_MAX, &blob, &size, err);
@@ -64,6 +68,10 @@ static int load_key(int dir_fd, TpmKeyPurpose purpose, IdentityKey *ret, RsError
         if (r < 0)
                 return r;
         ret->has_certificate = faccessat(dir_fd, FILES[purpose].certificate, R_OK, 0) == 0;
+        if (purpose == TPM_KEY_ATTEST && ret->has_certificate &&
+            file_read(dir_fd, FILES[purpose].certificate, TPM_PROOF_CERTIFICATE_MAX, &ret->certificate_pem,
+                      &ret->certificate_size, &unread) < 0)
+                ret->certificate_size = 0; /* it only goes along: whoever needs it has it from the CA */
         ret->present = true;
         return 0;
 }

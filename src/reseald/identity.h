@@ -23,6 +23,8 @@ typedef struct IdentityKey {
         uint8_t spki_sha256[32];
         bool has_certificate;
         bool described;                         /* the certificate could be read */
+        uint8_t *certificate_pem;               /* of the attestation key, to be passed on; NULL: none */
+        size_t certificate_size;
         SignerInfo certificate;                 /* as it says itself; judged by the source, not here */
 } IdentityKey;
 

@@ -124,6 +124,7 @@ void job_cancel(Job *j, bool by_caller);
 int ask_slots(Manager *m, sd_bus_message *request /* NULL: only refresh the view */);
 int ask_chain(Manager *m, sd_bus_message *request);
 int ask_policy(Manager *m, sd_bus_message *request);
+int ask_certify(Manager *m, sd_bus_message *request, Span nonce);
 int ask_import(Manager *m, sd_bus_message *request, Span crl);
 int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot);
 int ask_inspect(Manager *m, sd_bus_message *request, const char *url);
