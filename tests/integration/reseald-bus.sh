@@ -112,11 +112,15 @@ expect 'an empty slot is refused' '*not a slot name*' "$(call Mark ss good '')"
 
 # -- rights: nobody may look, and do nothing ---------------------------------------------------------------------------
 
-for verb in 'install https://localhost:1/x.rsb' 'inspect https://localhost:1/x.rsb' 'mark good'; do
+for verb in 'install https://localhost:1/x.rsb' 'inspect https://localhost:1/x.rsb' 'mark good' \
+    'chain --certify 00112233445566778899aabbccddeeff'; do
     # shellcheck disable=SC2086
     refused_with "nobody may not $verb" AccessDenied "$(nobody $verb)"
 done
 refused_with 'nobody may list slots' WriterGone "$(nobody slots)"
+refused_with 'nobody may ask for the policy' WriterGone "$(nobody policy)"
+refused_with 'who may have the record certified hears that there is no key' NotProvisioned \
+    "$(ctl chain --certify 00112233445566778899aabbccddeeff)"
 expect 'nobody may list jobs' 'No jobs*' "$(nobody jobs)"
 if operator=$(getent group reseal-operator | cut -d: -f3) && [ -n "$operator" ]; then
     refused_with 'an operator may inspect where there is no polkit' Connect \
