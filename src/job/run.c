@@ -56,6 +56,7 @@ typedef struct Run {
         RunImage images[RS_IMAGES_MAX];
         unsigned losses;        /* of the writer, since a frame was written */
         unsigned tpm_failures;  /* likewise */
+        RsError tpm_away;       /* the last of these */
         uint64_t deadline_usec; /* absolute: of the whole job */
 } Run;
 
@@ -492,6 +493,15 @@ static bool may_ask_tpm_again(const Run *run) {
         return now_usec() + pause_usec(run, run->tpm_failures + 1) < run->deadline_usec;
 }
 
+/* Time ran out between two questions to a TPM that never came back: the source was not what was slow. */
+static void blame_tpm(const Run *run, RsError *why) {
+        if (why->reason != RS_REASON_SLOW || run->tpm_failures == 0 || now_usec() < run->deadline_usec)
+                return;
+        RsError late = *why;
+        *why = run->tpm_away;
+        (void) rs_context(why, "%s", late.text);
+}
+
 /* The source cannot know why no certificate was shown. */
 static void explain(const JobEnv *env, RsError *why) {
         if (why->reason != RS_REASON_AUTH_DEVICE || env->https.identity)
@@ -552,11 +562,15 @@ int job_run(const JobEnv *env, const JobOrder *order, JobOnProgress fn, void *us
                 int r = ACTIONS[t->action](&run, &why);
                 if (r >= 0 && !job_state_is_final(t->next) && t->next != JOB_STATE_FINISH && is_cancelled(env))
                         r = rs_fail(&why, CANCELLED, "in state %s", job_state_to_string(t->next));
-                if (r < 0)
+                if (r < 0) {
                         explain(env, &why);
+                        blame_tpm(&run, &why);
+                }
                 event = event_of(&run, r, &why);
-                if (event == JOB_EVENT_LOST && is_transient_tpm(why.reason))
+                if (event == JOB_EVENT_LOST && is_transient_tpm(why.reason)) {
+                        run.tpm_away = why;
                         (void) rs_context(&why, "the TPM is asked again in a moment");
+                }
                 if (r < 0)
                         run.progress.failure = why;
                 else if (!job_state_is_final(run.progress.state))

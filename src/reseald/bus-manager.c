@@ -113,10 +113,11 @@ static int method_check(sd_bus_message *request, void *userdata, sd_bus_error *u
 static int method_list_slots(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
         Manager *m = userdata;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        bool busy = job_is_at_work(m) || worker_load(m->worker) > 0;
+        bool at_work = job_is_at_work(m), busy = at_work || worker_load(m->worker) > 0;
 
         (void) unused;
-        if (!m->view.known || (!busy && clock_boottime_usec() - m->view.when_usec > FRESH_USEC))
+        if (!m->view.known || (!at_work && m->view.overtaken) ||
+            (!busy && clock_boottime_usec() - m->view.when_usec > FRESH_USEC))
                 return ask_slots(m, request);
         int r = sd_bus_message_new_method_return(request, &reply);
         if (r >= 0)

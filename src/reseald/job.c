@@ -244,6 +244,7 @@ static void job_task_done(Task *t) {
         m->job = NULL;
         job_free(j);
         bus_manager_changed(m);
+        m->view.overtaken = true;
         if (!m->stopping)
                 (void) ask_slots(m, NULL);
 }

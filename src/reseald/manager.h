@@ -26,7 +26,7 @@ typedef struct Manager Manager;
 
 /* What the writer said last; copied as a whole from a task's result. */
 typedef struct View {
-        bool known;
+        bool known, overtaken; /* a job has ended since */
         uint64_t when_usec;
         char line[RS_NAME_MAX + 1];
         WriterState state;
