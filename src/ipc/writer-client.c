@@ -487,11 +487,10 @@ int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err) {
 }
 
 /* Either bytes and a descriptor that holds them, or neither. */
-static int read_beside(const Message *answer, const char *what, uint32_t size, uint8_t **ret, RsError *err) {
-        if ((size > 0) != (answer->fd >= 0))
-                return rs_fail(err, PROTOCOL, "answer to %s: %u bytes, and %s descriptor", what, size,
-                               answer->fd >= 0 ? "a" : "no");
-        return size > 0 ? memfd_read(answer->fd, size, ret, err) : 0;
+static int read_beside(int fd, const char *what, uint32_t size, uint8_t **ret, RsError *err) {
+        if ((size > 0) != (fd >= 0))
+                return rs_fail(err, PROTOCOL, "answer to %s: %u bytes, and %s descriptor", what, size, fd >= 0 ? "a" : "no");
+        return size > 0 ? memfd_read(fd, size, ret, err) : 0;
 }
 
 int writer_call_policy(WriterClient *c, ConfigNotes *ret, RsError *err) {
@@ -508,7 +507,7 @@ int writer_call_policy(WriterClient *c, ConfigNotes *ret, RsError *err) {
         fd = answer.fd;
         r = writer_decode_policy(answer.payload, &size, err);
         if (r >= 0)
-                r = read_beside(&answer, "POLICY", size, &bytes, err);
+                r = read_beside(fd, "POLICY", size, &bytes, err);
         if (r >= 0)
                 r = writer_decode_notes(SPAN(bytes, size), ret, err);
         return judge(c, r, err);
@@ -528,7 +527,7 @@ int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsErro
         fd = answer.fd;
         r = writer_decode_anchors(answer.payload, &size, err);
         if (r >= 0)
-                r = read_beside(&answer, "ANCHORS", size, &set, err);
+                r = read_beside(fd, "ANCHORS", size, &set, err);
         r = judge(c, r, err);
         if (r < 0)
                 return r;

@@ -83,8 +83,7 @@ static int read_set(uint8_t **cms, size_t size, Roots *ret, RsError *err) {
                 r = anchors_none(&roots.source, err);
         if (r < 0)
                 return rs_context(err, "trust set");
-        *ret = roots;
-        roots = (Roots){ 0 };
+        *ret = TAKE_GENERIC(roots, Roots, (Roots){ 0 });
         return 0;
 }
 
