@@ -486,49 +486,45 @@ int writer_call_trust(WriterClient *c, WriterTrust *ret, RsError *err) {
         return r < 0 ? r : judge(c, writer_decode_trust(answer.payload, ret, err), err);
 }
 
-/* Either bytes and a descriptor that holds them, or neither. */
-static int read_beside(int fd, const char *what, uint32_t size, uint8_t **ret, RsError *err) {
-        if ((size > 0) != (fd >= 0))
-                return rs_fail(err, PROTOCOL, "answer to %s: %u bytes, and %s descriptor", what, size, fd >= 0 ? "a" : "no");
-        return size > 0 ? memfd_read(fd, size, ret, err) : 0;
-}
-
-int writer_call_policy(WriterClient *c, ConfigNotes *ret, RsError *err) {
+/* A question whose answer is a size, and a descriptor that holds so many bytes, or 0 and none. */
+static int call_beside(WriterClient *c, WriterMessage type, const char *name,
+                       int (*decode)(Span, uint32_t *, RsError *), uint8_t **ret, uint32_t *ret_size, RsError *err) {
         _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
-        _cleanup_(freep) uint8_t *bytes = NULL;
         _cleanup_(closep) int fd = -EBADF;
         uint32_t size = 0;
         Message answer;
         int r;
 
-        r = call(c, WRITER_POLICY, &request, &answer, err);
+        r = call(c, type, &request, &answer, err);
         if (r < 0)
                 return r;
         fd = answer.fd;
-        r = writer_decode_policy(answer.payload, &size, err);
+        r = decode(answer.payload, &size, err);
+        if (r >= 0 && (size > 0) != (fd >= 0))
+                r = rs_fail(err, PROTOCOL, "answer to %s: %u bytes, and %s descriptor", name, size,
+                            fd >= 0 ? "a" : "no");
+        if (r >= 0 && size > 0)
+                r = memfd_read(fd, size, ret, err);
         if (r >= 0)
-                r = read_beside(fd, "POLICY", size, &bytes, err);
-        if (r >= 0)
-                r = writer_decode_notes(SPAN(bytes, size), ret, err);
+                *ret_size = size;
         return judge(c, r, err);
 }
 
-int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsError *err) {
-        _cleanup_(encoder_done) Encoder request = ENCODER_INIT;
-        _cleanup_(freep) uint8_t *set = NULL;
-        _cleanup_(closep) int fd = -EBADF;
-        uint32_t size = 0;
-        Message answer;
+int writer_call_policy(WriterClient *c, ConfigNotes *ret, RsError *err) {
+        _cleanup_(freep) uint8_t *bytes = NULL;
+        uint32_t size;
         int r;
 
-        r = call(c, WRITER_ANCHORS, &request, &answer, err);
-        if (r < 0)
-                return r;
-        fd = answer.fd;
-        r = writer_decode_anchors(answer.payload, &size, err);
-        if (r >= 0)
-                r = read_beside(fd, "ANCHORS", size, &set, err);
-        r = judge(c, r, err);
+        r = call_beside(c, WRITER_POLICY, "POLICY", writer_decode_policy, &bytes, &size, err);
+        return r < 0 ? r : judge(c, writer_decode_notes(SPAN(bytes, size), ret, err), err);
+}
+
+int writer_call_anchors(WriterClient *c, uint8_t **ret, size_t *ret_size, RsError *err) {
+        _cleanup_(freep) uint8_t *set = NULL;
+        uint32_t size;
+        int r;
+
+        r = call_beside(c, WRITER_ANCHORS, "ANCHORS", writer_decode_anchors, &set, &size, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(set);
