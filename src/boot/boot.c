@@ -6,7 +6,8 @@
  * - W2  unbootable: neither startable nor good; if it was first, the next startable slot becomes first;
  * - W8  try: first, with so many attempts, not good;
  * - W10 good: startable without a limit; who is first does not change;
- * - an operator's primary: only a slot that is good.
+ * - an operator's primary: only a slot that is good;
+ * - a good slot that came up has missed no start.
  * An operation that would change nothing writes nothing: repeating a step after a power cut costs no wear and
  * opens no new window for another cut.  It flushes, though: a writer that was killed between its write and its flush
  * leaves a state that reads as written and that the next power cut takes back, with a slot already erased behind it.
@@ -282,6 +283,7 @@ int boot_set_good(Boot *b, const char *name, RsError *err) {
                 return already_so(b, err);
         slot->good = slot->bootable = true;
         slot->tries_left = b->config.tries;
+        slot->missed = 0;
         /* A trial that has used its last attempt is not startable any more, but still first: it stays first. */
         if (s.primary[0] == '\0' || strcmp(s.first, name) == 0)
                 memcpy(s.primary, slot->name, sizeof(s.primary));
@@ -302,4 +304,28 @@ int boot_set_primary(Boot *b, const char *name, RsError *err) {
                 return already_so(b, err);
         memcpy(s.primary, slot->name, sizeof(s.primary));
         return b->backend->write(b->state, &b->config, &s, false, err);
+}
+
+int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err) {
+        BootSlotState *slot;
+        BootState s, before;
+        bool changed = false;
+        int r;
+
+        r = read_for(b, name, &s, &slot, err);
+        if (r < 0)
+                return r;
+        before = s;
+        for (uint32_t i = 0; i < s.n_slots; i++) {
+                uint32_t wanted = &s.slots[i] == slot ? 0 : BOOT_MISSED_MAX - 1;
+
+                if (!s.slots[i].good || s.slots[i].missed <= wanted)
+                        continue;
+                s.slots[i].missed = wanted;
+                changed = true;
+        }
+        r = changed ? b->backend->write(b->state, &b->config, &s, false, err) : 0;
+        if (r == 0)
+                *ret_before = before;
+        return r;
 }

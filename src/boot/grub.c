@@ -4,7 +4,8 @@
  *
  *   ORDER="B A"   what is tried, first to last; always all names
  *   B_OK=0|1      1: marked good since it was last installed; started without counting
- *   B_TRY=0..9    attempts left while not good; GRUB takes one off before it starts the slot
+ *   B_TRY=0..9    attempts left while not good; GRUB takes one off before it starts the slot.  Of a good slot: its
+ *                 starts since it last came up; GRUB adds one before each, and passes over it at three
  *
  * Power may fail while the block is written, and a medium promises whole 512-byte sectors at most.  So:
  * - our variables stand right behind the signature, inside the first sector, and never change their lengths
@@ -146,6 +147,7 @@ static int state_of(const GrubEnv *e, const BootConfig *c, BootState *ret, uint3
                         return r;
                 slot->good = ok == 1;
                 slot->bootable = slot->good || slot->tries_left > 0;
+                slot->missed = slot->good ? slot->tries_left : 0;
                 if (slot->good)
                         slot->tries_left = BOOT_TRIES_UNCOUNTED;
         }
@@ -211,9 +213,10 @@ static int compose(const GrubEnv *old, const uint32_t *order, const BootConfig *
         for (uint32_t i = 0; r == 0 && i < c->n_names; i++) {
                 const BootSlotState *slot = &next->slots[i];
                 bool counted = !slot->good && slot->bootable;
-                char tries[2] = { (char) ('0' + (counted ? slot->tries_left : 0)), '\0' };
+                char tries[2] = { (char) ('0' + (slot->good ? slot->missed : counted ? slot->tries_left : 0)), '\0' };
 
                 assert(!counted || (slot->tries_left > 0 && slot->tries_left <= 9));
+                assert(slot->missed <= 9);
                 r = grub_env_add(&e, slot_var(slot->name, "OK", var), slot->good ? "1" : "0", err);
                 if (r == 0)
                         r = grub_env_add(&e, slot_var(slot->name, "TRY", var), tries, err);

@@ -3,8 +3,8 @@
  * uboot - the U-Boot back end: BOOT_ORDER, BOOT_<name>_LEFT and BOOT_<name>_GOOD through libubootenv.
  *
  *   BOOT_ORDER="B A"   what is tried, first to last; always all names
- *   BOOT_B_LEFT=0..9   attempts left of a slot that is not good; the boot script takes one off before each start
- *   BOOT_B_GOOD=0|1    ours: marked good since it was last installed; started without counting
+ *   BOOT_B_LEFT=0..9   attempts left; the boot script takes one off before each start, and passes over a slot at 0
+ *   BOOT_B_GOOD=0|1    ours: marked good since it was last installed; its attempts are filled up whenever it came up
  *
  * Every change is one libuboot_env_store().  With a redundant environment (two lines in fw_env.config, which
  * docs/boot.md asks for) the library writes the copy that is not in use; U-Boot takes the newer one whose CRC is good,
@@ -12,9 +12,8 @@
  * hence the environment is loaded again and compared after each store.
  *
  * GOOD is a variable of its own because a count cannot tell a good slot from a new one that has all its attempts,
- * and that difference decides whether the other slot may be overwritten (I0).  Good slots are not counted: nobody
- * would fill their count up again, since nothing is marked once a slot is good, and the fourth start would be the
- * other slot's.
+ * and that difference decides whether the other slot may be overwritten (I0).  A good slot whose attempts are used up
+ * stays good: it did not come up, the other one is started, and then it gets one more (decisions/010).
  */
 #include <assert.h>
 #include <errno.h>
@@ -124,8 +123,10 @@ static int state_of(Env *e, const BootConfig *c, BootState *ret, uint32_t order[
                         return r;
                 slot->good = good == 1;
                 slot->bootable = slot->good || slot->tries_left > 0;
-                if (slot->good)
+                if (slot->good) {
+                        slot->missed = slot->tries_left < BOOT_MISSED_MAX ? BOOT_MISSED_MAX - slot->tries_left : 0;
                         slot->tries_left = BOOT_TRIES_UNCOUNTED;
+                }
         }
         for (uint32_t i = n_listed; i > 0; i--) {
                 BootSlotState *slot = &s.slots[order[i - 1]];
@@ -168,7 +169,7 @@ static int set_all(Env *e, const BootConfig *c, const BootState *next, const uin
         r = set(e, "BOOT_ORDER", order, err);
         for (uint32_t i = 0; r == 0 && i < c->n_names; i++) {
                 const BootSlotState *slot = &next->slots[i];
-                uint32_t tries = slot->good ? c->tries : slot->bootable ? slot->tries_left : 0;
+                uint32_t tries = slot->good ? BOOT_MISSED_MAX - slot->missed : slot->bootable ? slot->tries_left : 0;
                 char left[2] = { (char) ('0' + tries), '\0' };
 
                 assert(tries <= 9);
@@ -184,6 +185,7 @@ static bool same_state(const BootState *a, const BootState *b) {
                 return false;
         for (uint32_t i = 0; i < a->n_slots; i++)
                 if (a->slots[i].bootable != b->slots[i].bootable || a->slots[i].good != b->slots[i].good ||
+                    (a->slots[i].good && a->slots[i].missed != b->slots[i].missed) ||
                     (a->slots[i].bootable && !a->slots[i].good && a->slots[i].tries_left != b->slots[i].tries_left))
                         return false;
         return true;

@@ -70,6 +70,8 @@ int part_open(Installer *i, uint32_t part, RsError *err);
 int part_finish(Installer *i, RsError *err);
 void part_close(Installer *i);
 void header_path(const Installer *i, uint32_t part, char ret[4096]);
+/* came-up.c: the running slot, i->booted, came up: its count ends; what became of the others is kept for SLOTS. */
+int note_came_up(Installer *i, RsError *err);
 /* running.c */
 int read_booted(Installer *i, InstallBooted *ret, RsError *err);
 /* The running slot's entry in the boot state; STATE when the two contradict each other. */

@@ -241,12 +241,14 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
 /*
  * Cut between W12 and the answer, or asked again for another reason: the release is in the target, accepted, and what
  * the bootloader tries next.  To write it again would cost the fallback for nothing.  slot-NAME.info exists from right
- * before W8 to W2 only.  A slot that ran and failed is not tried next; whoever wants it written again marks it bad.
+ * before W8 to W2 only.  A slot that ran and failed is not tried next; whoever wants it written again marks it bad.  A
+ * good one that did not come up has a report (came-up.c), and is written again.
  */
 static int check_installed(const Installer *i, const BootState *state, bool *ret_complete, RsError *err) {
         const TpmRecord *accepted = &i->tpm.record;
         const uint8_t *id = accepted_bundle_id(i->release);
         bool bootable = false;
+        InstallReport report;
         InstallSlot info;
         int r;
 
@@ -260,7 +262,10 @@ static int check_installed(const Installer *i, const BootState *state, bool *ret
                         memcmp(info.bundle_id, id, RS_DIGEST_SIZE) == 0 &&
                         memcmp(accepted->manifest_digest, id, RS_DIGEST_SIZE) == 0 &&
                         i->tpm.floor <= info.floor_max;
-        return 0;
+        r = *ret_complete ? install_report_load(i->device.state_fd, info.boot_name, info.bundle_id, &report, err) : 0;
+        if (r > 0)
+                *ret_complete = false;
+        return r < 0 ? r : 0;
 }
 
 static int offer(Installer *i, Span manifest_cms, RsError *err) {

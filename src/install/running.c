@@ -153,20 +153,24 @@ int install_converge(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
+        r = note_came_up(i, err);
+        if (r < 0)
+                return r;
         r = running->good ? floor_pending(i, err) : 0;
         return r > 0 ? run_step(i, INSTALL_W11_FLOOR, err) : r;
 }
 
 /* -- trials ----------------------------------------------------------------------------------------------------- */
 
-/* A whole release that the loader starts no more and that was never good: its trial has failed. */
+/* A whole release that the loader starts no more and that was never good: its trial has failed.  One that is good may
+ * have a report, too: it did not come up (came-up.c). */
 static int show_trial(Installer *i, WriterSlotInfo *info, RsError *err) {
         InstallReport report;
         int r;
 
-        if (info->good || info->bootable || info->running || info->busy)
+        if (info->running || info->busy || (info->bootable && !info->good))
                 return 0;
-        info->failed = true;
+        info->failed = !info->good;
         r = install_report_load(i->device.state_fd, info->boot_name, info->bundle_id, &report, err);
         if (r > 0)
                 (void) snprintf(info->report, sizeof(info->report), "%s", report.text);

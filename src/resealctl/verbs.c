@@ -25,7 +25,9 @@ static void print_slot(const Options *o, const char *name, json_t *slot) {
         char size[32], release[96] = "-", tries[32] = "";
         bool running = flag_of(slot, "running"), primary = flag_of(slot, "primary");
         int left = (int) json_integer_value(json_object_get(slot, "tries"));
-        const char *state = flag_of(slot, "good")       ? "good"
+        bool missed = flag_of(slot, "good") && *text_of(slot, "report"); /* it did not come up when it was started last */
+        const char *state = missed                      ? "good, did not start"
+                            : flag_of(slot, "good")     ? "good"
                             : flag_of(slot, "failed")   ? "failed its trial"
                             : flag_of(slot, "bootable") ? "on trial"
                                                         : "not bootable";
@@ -39,7 +41,7 @@ static void print_slot(const Options *o, const char *name, json_t *slot) {
                text_of(slot, "type"), format_bytes(number_of(slot, "size"), size, sizeof(size)), release,
                flag_of(slot, "good") ? good(o) : "", state, plain(o), tries, running ? ", running" : "",
                primary ? ", next boot" : "");
-        if (flag_of(slot, "failed"))
+        if (flag_of(slot, "failed") || missed)
                 printf("%-12s %s\n", "", *text_of(slot, "report") ? text_of(slot, "report") : "it did not start, or hung");
 }
 

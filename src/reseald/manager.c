@@ -263,13 +263,25 @@ static const WriterSlotInfo *failed_slot(const View *v) {
         return NULL;
 }
 
+/* A good one that did not come up when it was started: the writer has kept what is known of it. */
+static const WriterSlotInfo *missed_slot(const View *v) {
+        for (uint32_t i = 0; v->known && i < v->n_slots; i++)
+                if (v->slots[i].good && v->slots[i].report[0] != '\0')
+                        return &v->slots[i];
+        return NULL;
+}
+
 void manager_seen(Manager *m, const View *view) {
-        const WriterSlotInfo *failed = failed_slot(view);
+        const WriterSlotInfo *failed = failed_slot(view), *missed = missed_slot(view);
 
         if (failed && !failed_slot(&m->view))
                 journal_send(JOURNAL_TRIAL_FAILED, &(JournalFields){ .slot = failed->name },
                              "Release %llu in slot %s failed its trial: %s", (unsigned long long) failed->release,
                              failed->name, failed->report[0] ? failed->report : "it did not start, or hung");
+        if (missed && !missed_slot(&m->view))
+                journal_send(JOURNAL_SLOT_MISSED, &(JournalFields){ .slot = missed->name },
+                             "Release %llu in slot %s, which is good, did not start: %s", (unsigned long long) missed->release,
+                             missed->name, missed->report);
         m->view = *view;
         bus_manager_changed(m);
 }

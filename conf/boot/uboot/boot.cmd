@@ -21,8 +21,15 @@ for s in ${BOOT_ORDER}; do
   fi
   setenv reseal_slot "${s}"
   if test "x${reseal_good}" = x1; then
-    setenv reseal_trial
-    run reseal_start
+    if test "0x${reseal_left}" -gt 0; then
+      # The running system fills it up again.  Where it cannot be written the slot starts all the same: it is good.
+      setexpr reseal_left "${reseal_left}" - 1
+      setenv "BOOT_${s}_LEFT" "${reseal_left}"
+      saveenv
+      if test "0x${reseal_left}" -lt 2; then echo "Reseal: slot ${s} did not come up; starts left after this one: ${reseal_left}"; fi
+      setenv reseal_trial
+      run reseal_start
+    fi
   elif test "0x${reseal_left}" -gt 0; then
     # Counted first, then started: an attempt that cannot be written down would be repeated for ever.
     setexpr reseal_left "${reseal_left}" - 1
@@ -36,9 +43,13 @@ for s in ${BOOT_ORDER}; do
   fi
 done
 
-# Any slot is better than none: one more attempt for each.
+# One more start for each good slot, in turn, for ever.  If none is good, any slot is better than none.
 echo "Reseal: no slot in the boot environment can be started"
-setenv BOOT_A_LEFT 1
-setenv BOOT_B_LEFT 1
+if test "x${BOOT_A_GOOD}" = x1; then setenv BOOT_A_LEFT 1; fi
+if test "x${BOOT_B_GOOD}" = x1; then setenv BOOT_B_LEFT 1; fi
+if test "x${BOOT_A_GOOD}" != x1 && test "x${BOOT_B_GOOD}" != x1; then
+  setenv BOOT_A_LEFT 1
+  setenv BOOT_B_LEFT 1
+fi
 saveenv
 reset

@@ -22,13 +22,16 @@
 #define BOOT_NAME_MAX 32u
 #define BOOT_NAMES_MAX 4u
 #define BOOT_TRIES_UNCOUNTED UINT32_MAX
+/* Starts of a good slot that do not come up before the loader goes on to the next one. */
+#define BOOT_MISSED_MAX 3u
 
 typedef struct BootSlotState {
         char name[BOOT_NAME_MAX];
         bool bootable;              /* the bootloader may start it */
         bool good;                  /* marked good since it was last installed */
         bool last_resort;           /* not bootable, but there: systemd-boot starts it before it starts nothing */
-        uint32_t tries_left;        /* BOOT_TRIES_UNCOUNTED where the loader does not count: a good slot, mostly */
+        uint32_t tries_left;        /* BOOT_TRIES_UNCOUNTED for a slot that is never given up: a good one, mostly */
+        uint32_t missed;            /* of a good slot: its starts since it last came up; 0 where they are not counted */
 } BootSlotState;
 
 typedef struct BootState {
@@ -75,6 +78,11 @@ int boot_set_unbootable(Boot *b, const char *name, RsError *err);  /* W2: not bo
 int boot_set_try(Boot *b, const char *name, RsError *err);         /* W8: primary, tries attempts, not good */
 int boot_set_good(Boot *b, const char *name, RsError *err);        /* W10 */
 int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: STATE unless good */
+/*
+ * The slot runs: its starts are forgotten, and a good one that has missed all of its own gets one more, so that it is
+ * tried again at the next start.  *ret_before: as the loader left it.  Writes only when there is something to change.
+ */
+int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err);
 
 /* For back ends */
 typedef struct BootBackend {

@@ -124,6 +124,15 @@ typedef struct InstallBooted {
 
 /* Fuzzed: text of /run/reseal/booted. */
 int install_booted_parse(Span text, InstallBooted *ret, RsError *err);
+
+/* What an initramfs before this one refused. */
+typedef struct InstallRefused {
+        char slot[INSTALL_NAME_SIZE + 1];
+        RsReason reason;
+} InstallRefused;
+
+/* Text of /run/reseal/refused. */
+int install_refused_parse(Span text, InstallRefused *ret, RsError *err);
 /* STATE when / lies on a device-mapper chain that does not end in a slot of this boot name.  sysfs: NULL is /sys. */
 int install_check_root(const SlotMap *map, const char *sysfs, const char *boot_name, RsError *err);
 

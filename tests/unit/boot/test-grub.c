@@ -98,6 +98,35 @@ static void a_trial_that_succeeds_at_its_last_attempt_stays_first(void **state) 
         reads_as(f, "B", 1, FREE, 1, FREE);
 }
 
+static void a_slot_that_came_up_has_all_its_starts_again(void **state) {
+        Fixture *f = *state;
+        BootState s;
+        char out[16];
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        DOES(boot_set_good(f->boot, "B", &err));
+        /* the loader: B three times, then A */
+        assert_int_equal(run(out, sizeof(out), "grub-editenv %s set B_TRY=3 A_TRY=1", f->path), 0);
+        reads_as(f, "B", 1, FREE, 1, FREE);
+        DOES(boot_set_primary(f->boot, "A", &err)); /* another write keeps the counts */
+        list_is(f, "ORDER=A B\nA_OK=1\nA_TRY=1\nB_OK=1\nB_TRY=3\nforeign=kept\nodd=back\\slash\n");
+        DOES(boot_set_primary(f->boot, "B", &err));
+        DOES(boot_came_up(f->boot, "A", &s, &err));
+        assert_int_equal(s.slots[0].missed, 1);
+        assert_int_equal(s.slots[1].missed, BOOT_MISSED_MAX);
+        list_is(f, "ORDER=B A\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=2\nforeign=kept\nodd=back\\slash\n");
+        n_flushes = 0;
+        DOES(boot_came_up(f->boot, "A", &s, &err)); /* at each start of the writer, and before each offer */
+        assert_int_equal(n_flushes, 0);
+        REFUSES(boot_came_up(f->boot, "C", &s, &err), INVALID);
+        /* a slot that is written anew begins without what was counted */
+        DOES(boot_set_unbootable(f->boot, "B", &err));
+        DOES(boot_set_try(f->boot, "B", &err));
+        reads_as(f, "B", 1, FREE, 0, 3);
+        DOES(boot_came_up(f->boot, "B", &s, &err)); /* attempts of a trial are W10's */
+        reads_as(f, "B", 1, FREE, 0, 3);
+}
+
 static void what_is_so_already_is_not_written_again(void **state) {
         Fixture *f = *state;
         struct stat before, after;
@@ -403,6 +432,7 @@ int main(void) {
                 T(grub_editenv_reads_what_we_write),
                 T(a_whole_installation_turns_the_flags_as_the_design_says),
                 T(a_trial_that_succeeds_at_its_last_attempt_stays_first),
+                T(a_slot_that_came_up_has_all_its_starts_again),
                 T(what_is_so_already_is_not_written_again),
                 T(good_is_remembered_in_the_second_file),
                 T(what_is_so_already_is_flushed_and_not_written),

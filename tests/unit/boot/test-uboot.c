@@ -78,8 +78,8 @@ static void a_whole_installation_turns_the_flags_as_the_design_says(void **state
         REFUSES(boot_set_good(f->boot, "C", &err), INVALID);
 }
 
-/* The script does not count it, and one that does must not lose it: only the mark decides. */
-static void a_good_slot_is_started_however_often(void **state) {
+/* The script counts its starts, too: only the mark decides whether it is good, and no other write forgets the count. */
+static void a_good_slot_whose_starts_are_used_up_stays_good(void **state) {
         Fixture *f = *state;
         uint8_t before[ENV_SIZE], after[ENV_SIZE];
         char out[256];
@@ -90,8 +90,32 @@ static void a_good_slot_is_started_however_often(void **state) {
         DOES(boot_set_good(f->boot, "A", &err));
         get_file(f->path, after, sizeof(after));
         assert_memory_equal(before, after, sizeof(before));
-        DOES(boot_set_try(f->boot, "B", &err)); /* any write says it in both words */
+        DOES(boot_set_try(f->boot, "B", &err));
+        var_is(f, "BOOT_A_LEFT", "0");
+        reads_as(f, "B", 1, FREE, 0, 3);
+}
+
+static void a_slot_that_came_up_has_all_its_starts_again(void **state) {
+        Fixture *f = *state;
+        uint8_t before[ENV_SIZE], after[ENV_SIZE];
+        BootState s;
+        char out[256];
+
+        DOES(boot_set_try(f->boot, "B", &err));
+        DOES(boot_set_good(f->boot, "B", &err));
+        var_is(f, "BOOT_B_LEFT", "3");
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s BOOT_B_LEFT 0 2>&1", f->config_path), 0);
+        assert_int_equal(run(out, sizeof(out), "fw_setenv -c %s BOOT_A_LEFT 2 2>&1", f->config_path), 0);
+        DOES(boot_came_up(f->boot, "A", &s, &err)); /* the loader went on to it */
+        assert_int_equal(s.slots[0].missed, 1);
+        assert_int_equal(s.slots[1].missed, BOOT_MISSED_MAX);
         var_is(f, "BOOT_A_LEFT", "3");
+        var_is(f, "BOOT_B_LEFT", "1"); /* once more at the next start */
+        reads_as(f, "B", 1, FREE, 1, FREE);
+        get_file(f->path, before, sizeof(before));
+        DOES(boot_came_up(f->boot, "A", &s, &err));
+        get_file(f->path, after, sizeof(after));
+        assert_memory_equal(before, after, sizeof(before));
 }
 
 static void a_trial_that_succeeds_at_its_last_attempt_stays_first(void **state) {
@@ -204,7 +228,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(what_fw_setenv_wrote_is_read_and_the_other_way_round),
                 T(a_whole_installation_turns_the_flags_as_the_design_says),
-                T(a_good_slot_is_started_however_often),
+                T(a_good_slot_whose_starts_are_used_up_stays_good),
+                T(a_slot_that_came_up_has_all_its_starts_again),
                 T(a_trial_that_succeeds_at_its_last_attempt_stays_first),
                 T(values_that_are_not_ours_are_damage),
                 T(what_is_so_already_is_flushed_and_not_written),

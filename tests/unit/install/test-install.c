@@ -526,6 +526,59 @@ static void a_rejected_trial_is_told_by_the_other_slot(void **state) {
         assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &(RsError){ 0 }), 0);
 }
 
+/* Release 1 in slot B is good and first, and the loader went on to A, which is good, too. */
+static void b_misses_its_starts(World *w, const char *refused) {
+        char command[512], name[33];
+        RsError err = RS_ERROR_INIT;
+
+        install(w, &w->one);
+        reboot_into(w, "B", &w->one);
+        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(boot_set_good(w->e.boot, "A", &err), 0); /* as if W11 had not been due */
+        test_engine_close(&w->e);
+        (void) snprintf(command, sizeof(command), "grub-editenv %s set B_TRY=3 A_TRY=1 && { test -z '%s' || printf '%s' >%s/refused; }",
+                        w->d.grubenv, refused, refused, w->d.dir);
+        assert_int_equal(system(command), 0);
+        test_device_boot(&w->d, "A", NULL);
+        test_engine_open(&w->e, &w->d, on_step, w);
+        assert_int_equal(install_converge(w->e.installer, &err), 0);
+        assert_true(slot_info(w, "B").good && slot_info(w, "B").primary && !slot_info(w, "B").failed);
+        assert_int_equal(boot_state(w).slots[0].missed, 0);
+        assert_int_equal(boot_state(w).slots[1].missed, BOOT_MISSED_MAX - 1); /* tried again at the next start */
+}
+
+static void a_good_slot_that_did_not_come_up_is_told_and_written_again(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+        WriterOffer answer;
+
+        b_misses_its_starts(w, "");
+        assert_string_equal(slot_info(w, "B").report, "it did not come up when it was started");
+        assert_int_equal(install_converge(w->e.installer, &err), 0);
+        assert_int_not_equal(slot_info(w, "B").report[0], '\0');
+        assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &answer, &err), 0);
+        assert_int_equal(answer.images[0].wanted, 1); /* although it is accepted and tried next */
+        install_abort(w->e.installer);
+        reboot_into(w, "B", &w->one); /* it came up after all */
+        assert_int_equal(install_converge(w->e.installer, &err), 0);
+        assert_string_equal(slot_info(w, "B").report, "");
+        reboot_into(w, "A", NULL);
+        assert_int_equal(install_converge(w->e.installer, &err), 0);
+        assert_string_equal(slot_info(w, "B").report, "");
+}
+
+static void what_the_initramfs_found_is_told_with_its_slot(void **state) {
+        World *w = *state;
+        RsError err = RS_ERROR_INIT;
+
+        b_misses_its_starts(w, "slot=B\\nreason=Volume\\n");
+        assert_non_null(strstr(slot_info(w, "B").report, "(Volume)"));
+        assert_string_equal(slot_info(w, "A").report, "");
+        install(w, &w->one); /* W2 ends it, and what was said is not said of the release that is there now */
+        assert_int_equal(install_converge(w->e.installer, &err), 0);
+        assert_string_equal(slot_info(w, "B").report, "");
+}
+
 /* A release that hung says nothing: that it failed is seen from the loader's count alone. */
 static void a_trial_without_a_report_failed_as_well(void **state) {
         World *w = *state;
@@ -817,6 +870,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(an_older_slot_is_not_made_active_by_a_message, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_rejected_trial_is_told_by_the_other_slot, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_trust_set_that_is_none_is_told_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_good_slot_that_did_not_come_up_is_told_and_written_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(what_the_initramfs_found_is_told_with_its_slot, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_trial_without_a_report_failed_as_well, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_list_of_the_authority_is_taken_without_links, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_root_on_another_slot_than_is_said_to_run_ends_everything, setup,

@@ -184,9 +184,31 @@ static void the_slot_that_runs_is_the_one_below_the_root(void **state) {
         shell("rm -rf %s", dir);
 }
 
+static void what_was_refused_is_two_lines(void **state) {
+        static const char *const bad[] = { "", "slot=A\n", "reason=Volume\n", "slot=A\nreason=Volume", "slot=A\nreason=None\n",
+                                           "slot=A\nreason=NoSuchReason\n", "slot=\nreason=Volume\n", "slot=A\nreason=Volume\nslot=B\n",
+                                           " slot=A\nreason=Volume\n", "slot=0123456789012345678901234567890123456789\nreason=Volume\n" };
+        InstallRefused refused;
+        RsError err = RS_ERROR_INIT;
+
+        (void) state;
+        assert_int_equal(install_refused_parse(SPAN("slot=A\nreason=TpmGone\n", 22), &refused, &err), 0);
+        assert_string_equal(refused.slot, "A");
+        assert_int_equal(refused.reason, RS_REASON_TPM_GONE);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                err = RS_ERROR_INIT;
+                assert_true(install_refused_parse(SPAN(bad[i], strlen(bad[i])), &refused, &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_STATE);
+        }
+        assert_string_equal(refused.slot, "A");
+        err = RS_ERROR_INIT;
+        assert_true(install_refused_parse(SPAN("slot=A\0\nreason=Volume\n", 22), &refused, &err) < 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(slot_and_manifest_are_read),
+                cmocka_unit_test(what_was_refused_is_two_lines),
                 cmocka_unit_test(everything_else_is_refused),
                 cmocka_unit_test(each_step_has_a_name),
                 cmocka_unit_test(the_slot_that_runs_is_the_one_below_the_root),
