@@ -49,7 +49,7 @@ def start(vm, more):
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     d = Device('cost')
-    d.vm = Vm(f'{d.work}/vm', d.vm.disk, Tpm(d.vm.tpm.state, level=20), Direct())
+    d.vm = Vm(f'{d.work}/vm', d.vm.disk, Tpm(d.vm.tpm.state, level=20), d.consoles, Direct())
     runs = {'': [], 'boot-test.plain': []}
     for _ in range(n):
         for more, results in runs.items():

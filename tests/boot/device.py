@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+from consoles import Consoles
 from efi import Efi
 from loaders import Grub, SystemdBoot
 from uboot import Uboot
@@ -19,6 +20,7 @@ from vm import Lost, Tpm, Vm
 
 LOADERS = {cls.name: cls for cls in (Efi, Grub, SystemdBoot, Uboot)}
 HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get('BUILD_ROOT', f'{HERE}/../../build')
 NEEDS = ('qemu-system-x86_64', 'qemu-img', 'swtpm', 'mmdebstrap', 'mkfs.erofs', 'mkfs.vfat', 'mcopy', 'grub-editenv', 'sfdisk', 'depmod',
          'cpio', 'zstd', 'nginx', 'tpm2_getcap', 'dbus-daemon')
 
@@ -76,7 +78,8 @@ class Device:
         if snapshots:
             disk = f'{self.work}/disk.qcow2'
             subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', 'disk.img', disk], check=True)
-        self.vm = Vm(f'{self.work}/vm', disk, Tpm(f'{self.work}/dev/tpm'), self.loader.firmware)
+        self.consoles = Consoles(f'{BUILD}/consoles/{name}')
+        self.vm = Vm(f'{self.work}/vm', disk, Tpm(f'{self.work}/dev/tpm'), self.consoles, self.loader.firmware)
 
     def _end(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)   # a second one does not end the clearing away
@@ -219,8 +222,7 @@ class Device:
         self.nginx.send_signal(signal.SIGHUP)
 
     def bundle_id(self, name):
-        build = os.environ.get('BUILD_ROOT', f'{HERE}/../../build')
-        said = subprocess.run([f'{build}/src/bundle/reseal-bundle', 'info', f'{self.work}/{name}'], stdout=subprocess.PIPE, text=True,
+        said = subprocess.run([f'{BUILD}/src/bundle/reseal-bundle', 'info', f'{self.work}/{name}'], stdout=subprocess.PIPE, text=True,
                               check=True).stdout
         return re.search(r'^\s*id\s+(\w+)', said, re.M).group(1)
 

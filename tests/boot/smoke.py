@@ -23,4 +23,4 @@ def steps(d):
     d.check('no attempt is counted in the TPM', d.lockout_counter() == 0)
 
 
-Device('boot', factory=['--health']).scenario(steps)
+Device('smoke', factory=['--health']).scenario(steps)

@@ -63,4 +63,4 @@ def steps(d):
 
 
 loader = sys.argv[1]
-Device(loader, loader=loader, factory=['--tries', '1' if loader == 'efi' else '3', '--more', '--health']).scenario(steps)
+Device(f'tour-{loader}', loader=loader, factory=['--tries', '1' if loader == 'efi' else '3', '--more', '--health']).scenario(steps)

@@ -2,7 +2,8 @@
 """A whole machine: QEMU (TCG) with firmware, disk, network and a TPM of its own.
 
     tpm = Tpm(directory)                       # state survives, as in a chip
-    vm = Vm(directory, disk, tpm)              # directory: sockets, log, the firmware's variables
+    vm = Vm(directory, disk, tpm, consoles)    # directory: sockets, the firmware's variables; consoles: Consoles, what
+                                               # keeps the console of each start
     vm.start()                                 # power on
     vm.wait('boot-test: up', seconds)          # a line of the console that matches; Lost if it does not come; goes
                                                # with the guest through its restarts
@@ -90,8 +91,8 @@ class Ovmf:
 
 
 class Vm:
-    def __init__(self, directory, disk, tpm, firmware=None, memory=768):
-        self.directory, self.disk, self.tpm, self.memory = directory, disk, tpm, memory
+    def __init__(self, directory, disk, tpm, consoles, firmware=None, memory=768):
+        self.directory, self.disk, self.tpm, self.consoles, self.memory = directory, disk, tpm, consoles, memory
         self.firmware = firmware or Ovmf()
         self.process = self.agent = None
         self.started = 0.0
@@ -100,7 +101,6 @@ class Vm:
         self.n_restarts = 0      # by the guest itself, since power on
         self.seen = 0            # lines that wait() has gone past
         os.makedirs(directory, exist_ok=True)
-        self.log = open(os.path.join(directory, 'console.log'), 'ab')
         self.agent_path = os.path.join(directory, 'agent')
         self.monitor_path = os.path.join(directory, 'monitor')
         # A snapshot goes into all that can be written, so the variables must be able to hold one too.
@@ -125,9 +125,10 @@ class Vm:
         self.tpm.start()
         self.started = time.monotonic()
         self.lines, self.rest, self.seen, self.n_restarts = [], b'', 0, 0
-        self._spawn(['-loadvm', load] if load else [])
+        self._spawn('from a snapshot' if load else 'power on', ['-loadvm', load] if load else [])
 
-    def _spawn(self, more=()):
+    def _spawn(self, how, more=()):
+        self.consoles.begin(how)
         for path in (self.agent_path, self.monitor_path):
             if os.path.exists(path):
                 os.unlink(path)
@@ -145,15 +146,25 @@ class Vm:
         if not ready:
             return True
         data = os.read(self.process.stdout.fileno(), 65536)
-        self.log.write(data)
-        self.log.flush()
-        self.rest += data
-        *whole, self.rest = re.split(rb'[\r\n]+', self.rest)
+        self._take(self.rest + data)
+        return bool(data)
+
+    def _take(self, data):
+        *whole, self.rest = re.split(rb'[\r\n]+', data)
         for line in whole:
             text = ESCAPES.sub('', line.decode('utf-8', 'replace')).strip()
             if text:
                 self.lines.append((self.seconds(), text))
-        return bool(data)
+                self.consoles.line(*self.lines[-1])
+
+    def _gone(self, how):
+        """QEMU has ended: what it still said, and how this start ended."""
+        status = self.process.wait()
+        while self._drain(0.1):
+            pass
+        self._take(self.rest + b'\n')
+        self.process.stdout.close()
+        self.consoles.end(f'{how}; QEMU ended with {status}')
 
     def wait(self, pattern, limit=600):
         """The next line that matches, as (seconds, match)."""
@@ -177,11 +188,10 @@ class Vm:
     def _restart(self):
         """The guest restarted (-no-reboot: QEMU ends then): power off and on, as a watchdog or a reset line does it."""
         self.forget_agent()
-        self.process.wait()
-        self.process.stdout.close()
+        self._gone('restarted by the guest')
         self.tpm.cut()
         self.tpm.start()
-        self._spawn()
+        self._spawn(f'restart {self.n_restarts}')
 
     def find(self, pattern):
         """All lines so far that match."""
@@ -281,11 +291,11 @@ class Vm:
         self.agent = None
 
     def cut(self):
-        if self.process and self.process.poll() is None:
+        running = self.process and self.process.poll() is None
+        if running:
             self.process.kill()
         if self.process:
-            self.process.wait()
-            self.process.stdout.close()
+            self._gone('cut' if running else 'off')
             self.process = None
         self.forget_agent()
         self.tpm.cut()
