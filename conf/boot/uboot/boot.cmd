@@ -6,10 +6,47 @@
 # The board sets reseal_start: how slot ${reseal_slot} is started, with ${reseal_trial} on the kernel command line; it
 # returns only if that cannot be done.  A kernel that hangs must be ended by panic= or a watchdog, or nothing falls back.
 
-# The factory, or no copy with a good checksum.
-test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
-test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
-test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
+# Only what Reseal writes is believed, all of it or nothing: whoever can write the environment can put anything there, and it
+# would become the slot's name, a path, a part of the kernel command line.  The shell puts the value of a variable between
+# single quotes and reads the line again, so a quote in it breaks the line: a string is used only after setexpr, which takes
+# it by its name and fails unless it finds the pattern.  The numbers are digits: reseal-env.h says so to U-Boot.
+setenv reseal_damaged 1
+if env exists BOOT_ORDER; then
+  if setexpr BOOT_ORDER sub '^A B$' 'A B'; then
+    setenv reseal_damaged
+  elif setexpr BOOT_ORDER sub '^B A$' 'B A'; then
+    setenv reseal_damaged
+  fi
+fi
+# A missing number is that of a slot nobody has installed.
+for s in A B; do
+  if test "${s}" = A; then
+    setenv reseal_good "${BOOT_A_GOOD}"
+    setenv reseal_left "${BOOT_A_LEFT}"
+  else
+    setenv reseal_good "${BOOT_B_GOOD}"
+    setenv reseal_left "${BOOT_B_LEFT}"
+  fi
+  setenv reseal_known
+  for n in x x0 x1; do
+    if test "x${reseal_good}" = "${n}"; then setenv reseal_known 1; fi
+  done
+  test -n "${reseal_known}" || setenv reseal_damaged 1
+  setenv reseal_known
+  for n in x x0 x1 x2 x3 x4 x5 x6 x7 x8 x9; do
+    if test "x${reseal_left}" = "${n}"; then setenv reseal_known 1; fi
+  done
+  test -n "${reseal_known}" || setenv reseal_damaged 1
+done
+# The factory, no copy with a good checksum, or damage.
+if test -n "${reseal_damaged}"; then
+  echo "Reseal: the boot environment is new or damaged"
+  setenv BOOT_ORDER "A B"
+  setenv BOOT_A_GOOD
+  setenv BOOT_B_GOOD
+  setenv BOOT_A_LEFT 3
+  setenv BOOT_B_LEFT 3
+fi
 
 for s in ${BOOT_ORDER}; do
   if test "${s}" = A; then
