@@ -21,7 +21,7 @@ NEEDS = ('qemu-system-x86_64', 'mkimage', 'mkfs.vfat', 'mcopy', 'dpkg-source', '
 SIZE = 0x4000
 LIMIT = 600             # seconds, of a start that hangs
 
-GOOD = {'BOOT_A_GOOD': '1', 'BOOT_A_LEFT': '0', 'BOOT_B_GOOD': '1', 'BOOT_B_LEFT': '0'}
+GOOD = {'BOOT_A_GOOD': '1', 'BOOT_A_LEFT': '3', 'BOOT_B_GOOD': '1', 'BOOT_B_LEFT': '3'}
 A_GOOD = {**GOOD, 'BOOT_B_GOOD': '0'}
 FACTORY = 'A trial, B trial'
 # name, environment, what is started
@@ -31,8 +31,9 @@ TABLE = [
     ('both good, the other way', {**GOOD, 'BOOT_ORDER': 'B A'}, 'B, A'),
     ('a trial', {**A_GOOD, 'BOOT_ORDER': 'B A', 'BOOT_B_LEFT': '3'}, 'B trial, A'),
     ('nine attempts', {**A_GOOD, 'BOOT_ORDER': 'B A', 'BOOT_B_LEFT': '9'}, 'B trial, A'),
-    ('numbers that are missing are none', {'BOOT_ORDER': 'B A', 'BOOT_A_GOOD': '1'}, 'A'),
-    ('what is no number is missing', {**GOOD, 'BOOT_ORDER': 'B A', 'BOOT_B_GOOD': "1' run", 'BOOT_B_LEFT': '-1', 'BOOT_A_LEFT': '0x3'}, 'A'),
+    ('numbers that are missing are none', {'BOOT_ORDER': 'B A', 'BOOT_A_GOOD': '1', 'BOOT_A_LEFT': '3'}, 'A'),
+    ('what is no number is missing', {**GOOD, 'BOOT_ORDER': 'B A', 'BOOT_B_GOOD': "1' run", 'BOOT_B_LEFT': '-1'}, 'A'),
+    ('nor does a number of another base count', {**GOOD, 'BOOT_ORDER': 'B A', 'BOOT_B_LEFT': '0x3'}, 'A'),
 ] + [
     (f'BOOT_ORDER={order!r}', {**GOOD, 'BOOT_ORDER': order}, FACTORY)
     for order in ('a', 'b', 'b a', 'A', 'B', 'B  A', ' B A', 'B A ', 'B A A', 'B\x0bA', 'B\tA', 'A,B', 'C', '../A', '-n', '-z', '(', '!',

@@ -46,7 +46,11 @@ uboot() (
                 esac
         }
         setenv() { printf -v "$1" %s "${2:-}"; }
-        setexpr() { printf -v "$1" %x "$((0x$2 $3 0x$4))"; }
+        env() { [ -n "${!2:-}" ]; } # exists NAME
+        setexpr() { # NAME A OP B, or NAME sub PATTERN TEXT
+                [ "$2" = sub ] || { printf -v "$1" %x "$((0x$2 $3 0x$4))" && return; }
+                [[ ${!1} =~ $3 ]] && printf -v "$1" %s "$4"
+        }
         saveenv() {
                 [ -z "${read_only:-}" ] || return 1
                 local name
