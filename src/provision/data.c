@@ -190,7 +190,7 @@ static int write_volume(const Data *d, const Secret *recovery, RsError *err) {
         if (!mkdtemp(directory))
                 return rs_fail_errno(err, errno, "%s", directory);
         (void) snprintf(header, sizeof(header), "%s/header", directory);
-        r = data_volume_create(header, d->tpm, recovery, err);
+        r = data_volume_create(header, d->tpm, recovery, d->options->label, err);
         if (r == 0)
                 r = commit(d, header, err);
         (void) unlink(header);
@@ -203,6 +203,8 @@ int verb_data(const Options *o, RsError *err) {
         _cleanup_(secret_freep) Secret *recovery = NULL;
         int r;
 
+        if (o->label && (o->label[0] == '\0' || strlen(o->label) > DATA_LABEL_MAX))
+                return rs_fail(err, INVALID, "a label has 1 to %u bytes", DATA_LABEL_MAX);
         r = open_device(&d, err);
         if (r == 0)
                 r = check_not_a_slot(&d, err);

@@ -58,6 +58,7 @@ static const OptionSlot slots[] = {
         SLOT("order", "a", order),
         SLOT("device", "v", device),
         SLOT("recovery-key", "v", recovery_key),
+        SLOT("label", "v", label),
         { "erase", "v", offsetof(Options, erase), true },
 };
 
@@ -72,8 +73,8 @@ static void usage(FILE *to) {
                      "reseal-provision recover --bridge LINK --line L --recovery PEM --firmware-root PEM\n"
                      "        [--config FILE] [--state-dir DIR] [--writer-state-dir DIR]\n"
                      "reseal-provision authority --order FILE [--config FILE] [--state-dir DIR]\n"
-                     "reseal-provision data --device DEVICE [--recovery-key FILE|-] [--erase] [--config FILE]\n"
-                     "        [--writer-conf FILE]\n"
+                     "reseal-provision data --device DEVICE [--recovery-key FILE|-] [--label NAME] [--erase]\n"
+                     "        [--config FILE] [--writer-conf FILE]\n"
                      "reseal-provision --help | --version\n",
                      to);
 }

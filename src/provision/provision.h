@@ -39,6 +39,7 @@ typedef struct Options {
         const char *output;
         const char *device;             /* data: partition or file */
         const char *recovery_key;       /* data: where its passphrase goes */
+        const char *label;              /* data: of the new header */
         const char *erase;              /* data: not NULL, what is there may be destroyed */
         const char *certificates[_TPM_KEY_PURPOSE_MAX];
 } Options;

@@ -88,7 +88,7 @@ int data_volume_check(const char *device, Tpm *tpm, RsError *err) {
         return r < 0 ? luks_failed(&l, r, "key slot", err) : 0;
 }
 
-int data_volume_create(const char *path, Tpm *tpm, const Secret *recovery, RsError *err) {
+int data_volume_create(const char *path, Tpm *tpm, const Secret *recovery, const char *label, RsError *err) {
         _cleanup_(secret_freep) Secret *key = secret_new_random(SLOT_VOLUME_KEY_SIZE);
         _cleanup_(secret_freep) Secret *secret = secret_new_random(TPM_SEALED_SECRET_SIZE);
         _cleanup_(freep) char *token = NULL;
@@ -103,6 +103,6 @@ int data_volume_create(const char *path, Tpm *tpm, const Secret *recovery, RsErr
                 r = data_token_encode(&sealed, &token, err);
         if (r < 0)
                 return r;
-        header = (LuksHeader){ .key = key, .sealed = secret, .token = token, .recovery = recovery };
+        header = (LuksHeader){ .key = key, .sealed = secret, .token = token, .recovery = recovery, .label = label };
         return luks_write_header(path, &header, err);
 }

@@ -34,6 +34,7 @@ typedef struct LuksHeader {
         const Secret *sealed;     /* what the TPM gives; key slot 0 */
         const char *token;        /* JSON, token 0 */
         const Secret *recovery;   /* passphrase of key slot 1; NULL: none */
+        const char *label;        /* NULL: none */
 } LuksHeader;
 
 /* The complete header, durable, in a 0600 file `path` that was not there or is replaced at once. */

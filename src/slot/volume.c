@@ -53,7 +53,7 @@ static int format(Luks *l, const LuksHeader *h, const Secret *passphrase, RsErro
                 .time_ms = 1,
                 .flags = CRYPT_PBKDF_NO_BENCHMARK,
         };
-        struct crypt_params_luks2 params = { .sector_size = RS_BLOCK_SIZE, .pbkdf = &kdf };
+        struct crypt_params_luks2 params = { .sector_size = RS_BLOCK_SIZE, .pbkdf = &kdf, .label = h->label };
         int r;
 
         r = crypt_set_metadata_size(l->cd, METADATA_SIZE, KEYSLOTS_SIZE);

@@ -42,6 +42,22 @@ data --device "$d/vol2" || fail "$(cat "$d/out")"
 said 'without a recovery key'
 [ "$(cryptsetup luksDump "$d/vol2" | grep -c '^  [0-9]: luks2')" = 1 ] || fail "$(cryptsetup luksDump "$d/vol2")"
 ! cryptsetup open --test-passphrase --disable-external-tokens --disable-locks --key-file "$d/recovery" "$d/vol2" 2>/dev/null || fail "one key for two"
+echo "--- it may have a name, which is in the header from its first moment on"
+cryptsetup luksDump "$d/vol2" | grep -q '^Label:[[:space:]]*(no label)$' || fail "a label nobody asked for"
+blank "$d/named"
+data --device "$d/named" --label reseal-new || fail "$(cat "$d/out")"
+cryptsetup luksDump "$d/named" | grep -q '^Label:[[:space:]]*reseal-new$' || fail "no label"
+cryptsetup config --label reseal-data "$d/named"
+data --device "$d/named" --label reseal-new || fail "$(cat "$d/out")"
+said 'nothing changed'
+cryptsetup luksDump "$d/named" | grep -q '^Label:[[:space:]]*reseal-data$' || fail "the label of a volume that is there was changed"
+opens "$d/named" || fail "$(cat "$d/out")"
+blank "$d/named"
+for label in '' 123456789012345678901234567890123456789012345678; do
+        ! data --device "$d/named" --label "$label" || fail "label \"$label\" was taken"
+        said Invalid
+done
+cmp -n 16777216 "$d/named" /dev/zero
 echo "--- again: nothing changes"
 cp "$d/vol" "$d/before"
 data --device "$d/vol" --recovery-key "$d/recovery" || fail "$(cat "$d/out")"

@@ -16,6 +16,7 @@
 #include <reseal/tpm/seal.h>
 
 #define DATA_VOLUME_MIN (8u << 20)   /* header area and as much again: less is a mistake */
+#define DATA_LABEL_MAX 47u           /* of LUKS2 */
 
 /* Token text of format 2.  parse is fuzzed. */
 int data_token_encode(const TpmSealed *sealed, char **ret_json, RsError *err);
@@ -27,6 +28,7 @@ int data_volume_look(int fd, uint64_t size, RsError *err);
 int data_volume_check(const char *device, Tpm *tpm, RsError *err);
 /*
  * Fresh volume key, fresh secret sealed in this TPM, complete header in the file `path` for slot_volume_commit, as
- * slot_volume_create makes it.  recovery: passphrase of a second key slot, NULL for none.
+ * slot_volume_create makes it.  recovery: passphrase of a second key slot, NULL for none.  label: what the header says
+ * to "cryptsetup luksDump", at most DATA_LABEL_MAX bytes; NULL for nothing.
  */
-int data_volume_create(const char *path, Tpm *tpm, const Secret *recovery, RsError *err);
+int data_volume_create(const char *path, Tpm *tpm, const Secret *recovery, const char *label, RsError *err);
