@@ -4,7 +4,7 @@
  *
  * Requests arrive parsed and permitted in their phase; what is judged here is what needs the device.  A failure goes
  * back
- * as FAIL.  Reason PROTOCOL is different: the request fits no honest peer, and the server ends the program for it.
+ * as FAIL.  Reason PROTOCOL is different: the request fits no honest peer, and the server ends the connection for it.
  *
  * After a frame has failed, the frames that were on their way behind it and a FINISH get the same failure: `failed`
  * stands until the next OFFER or ABORT.  It lives here, not with the phases, because this thread knows it first.

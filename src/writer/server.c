@@ -5,8 +5,12 @@
  * A request is looked up in the one table (writer_request_rule) before anything reads its payload: known, of a
  * possible
  * length, with or without a descriptor, permitted in the phase of this connection, and not sent early.  Whatever is
- * not, ends the program: an honest reseald never does it, and a dishonest one shall not get a second try at a process
- * that holds a volume key.  systemd starts a new one for the next connection.
+ * not, ends its connection and what that had begun, and nothing else.  The program goes on: two parties that do not
+ * trust each other share it, and neither may end it for the other.  With --fd there is no other, so it ends there.
+ *
+ * Nothing here is shared between the two sockets but the worker's time, and that is given in turn (worker.h): a peer
+ * (socket and user) has its own places and its own rate of connections; whether another installs is nothing that
+ * keeps the health check from marking.
  *
  * The phase of a connection changes when an answer leaves, with one exception: FINISH and ABORT take effect when
  * they arrive.
@@ -16,9 +20,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <syslog.h>
 
@@ -29,7 +35,10 @@
 #include "journal.h"
 #include "server.h"
 
-#define CLIENTS_MAX 16u
+#define CLIENTS_OF_ONE 8u               /* connections of one user over one socket */
+#define CLIENTS_MAX (4 * CLIENTS_OF_ONE) /* two sockets, on each root and one user: it can never be too small */
+#define CONNECTIONS_PER_SECOND 50u      /* of one socket; also bounds what a peer can make us write to the journal */
+#define UNREAD_MAX 16384                /* bytes of answers a client may leave behind when it asks for a descriptor */
 
 typedef struct Client {
         struct Server *server;
@@ -38,6 +47,7 @@ typedef struct Client {
         sd_event_source *source;
         WriterPhase phase;
         bool health;             /* came over health.sock */
+        uid_t uid;
         uint32_t n_unanswered;
         uint32_t n_frames;       /* of these */
         bool aborting;           /* an ABORT is unanswered */
@@ -73,7 +83,8 @@ static Client *client_free(Client *c) {
 }
 RS_DEFINE_CLEANUP(Client, client_free)
 
-static void drop_client(Client *c) {
+/* status: of this program, when there will be no other client. */
+static void drop_client(Client *c, int status) {
         Server *s = c->server;
 
         if (s->installer == c->id) {
@@ -94,21 +105,31 @@ static void drop_client(Client *c) {
         (void) client_free(c);
         arm_idle(s);
         if (s->spec.listen_fd < 0 && s->spec.health_fd < 0) /* --fd: there will be no other */
-                (void) sd_event_exit(s->spec.loop, EXIT_SUCCESS);
+                (void) sd_event_exit(s->spec.loop, status);
 }
 
+/* Ends the connection; what it had begun is let go of, and what it sent is worth nothing any more. */
 static int violation(Client *c, const RsError *error) {
-        journal_say(LOG_ERR, MESSAGE_WRITER_VIOLATION, NULL, error, "protocol broken in phase %s",
+        journal_say(LOG_ERR, MESSAGE_WRITER_VIOLATION, NULL, error, "protocol broken in phase %s, ignoring a connection",
                     writer_phase_to_string(c->phase));
-        return sd_event_exit(c->server->spec.loop, EXIT_PROTOCOL);
+        drop_client(c, EXIT_PROTOCOL);
+        return 0;
+}
+
+/* Descriptors that nobody takes count against this user, for all its connections. */
+static bool leaves_answers(const Client *c) {
+        int unread = 0;
+
+        return ioctl(channel_fd(c->channel), SIOCOUTQ, &unread) < 0 || unread > UNREAD_MAX;
 }
 
 /* An answer that the client does not take ends its connection: nothing here waits for a client. */
 static void send_answer(Client *c, uint32_t type, uint32_t sequence, const Encoder *payload, int fd) {
         RsError err = RS_ERROR_INIT;
 
-        if (channel_send(c->channel, type, sequence, SPAN(payload->data, payload->size), fd, &err) < 0)
-                drop_client(c);
+        if ((fd >= 0 && leaves_answers(c)) ||
+            channel_send(c->channel, type, sequence, SPAN(payload->data, payload->size), fd, &err) < 0)
+                drop_client(c, EXIT_SUCCESS);
 }
 
 static void send_failure(Client *c, uint32_t sequence, const RsError *error) {
@@ -116,7 +137,7 @@ static void send_failure(Client *c, uint32_t sequence, const RsError *error) {
 
         channel_encode_error(&e, error);
         if (encoder_finish(&e) < 0) {
-                drop_client(c);
+                drop_client(c, EXIT_SUCCESS);
                 return;
         }
         send_answer(c, WRITER_FAIL, sequence, &e, -EBADF);
@@ -275,6 +296,8 @@ static int take_role(Client *c, const Message *m, const Work *w) {
         }
         if (m->type != WRITER_OFFER && m->type != WRITER_MARK && m->type != WRITER_REJECT)
                 return 1;
+        if (c->health) /* who holds the role must not hold up a verdict; a target being written, install_mark refuses */
+                return 1;
         if (s->installer != 0 && s->installer != c->id) {
                 (void) rs_fail(&busy, BUSY, "another connection is installing");
                 send_failure(c, m->sequence, &busy);
@@ -299,6 +322,7 @@ static int on_request(Client *c, const Message *m, RsError *err) {
         w = work_new(m->type, c->id, m->sequence);
         if (!w)
                 return rs_fail_oom(err);
+        w->peer = c->health ? WORK_OF_HEALTH : WORK_OF_DAEMON;
         r = decode_request(m, w, err);
         if (r < 0)
                 return r;
@@ -346,7 +370,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
         if (r < 0 && err.reason == RS_REASON_PROTOCOL)
                 return violation(c, &err);
         if (r < 0) {
-                drop_client(c);
+                drop_client(c, EXIT_SUCCESS);
                 return 0;
         }
         r = on_request(c, &m, &err);
@@ -383,6 +407,10 @@ static void on_answer(Client *c, Work *w) {
         const RsError error = w->error;
         bool told = c->phase == WRITER_PHASE_FAILED; /* what was sent behind a refused frame */
 
+        if (error.reason == RS_REASON_PROTOCOL) { /* still with the role, so that an ABORT follows */
+                (void) violation(c, &error);
+                return;
+        }
         c->phase = next_phase(c, w);
         c->n_unanswered--;
         if (w->type == WRITER_FRAME)
@@ -391,10 +419,6 @@ static void on_answer(Client *c, Work *w) {
                 c->aborting = false;
         if (s->installer == c->id && (c->phase == WRITER_PHASE_IDLE || c->phase == WRITER_PHASE_DONE))
                 s->installer = 0;
-        if (error.reason == RS_REASON_PROTOCOL) {
-                (void) violation(c, &error);
-                return;
-        }
         if (error.reason != RS_REASON_NONE && !told)
                 journal_say(LOG_ERR, MESSAGE_WRITER_REFUSED, NULL, &error, "%s refused",
                             writer_request_rule(w->type)->name);
@@ -436,27 +460,36 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *user
 
 /* -- connections ------------------------------------------------------------------------------------------------ */
 
-static bool may_connect(const Server *s, int fd, bool health) {
+static int check_peer(const Server *s, int fd, bool health, uid_t *ret_uid, RsError *err) {
         struct ucred peer;
         socklen_t size = sizeof(peer);
+        size_t n = 0;
 
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || size != sizeof(peer))
-                return false;
-        return peer.uid == 0 || peer.uid == (health ? s->spec.health_uid : s->spec.client_uid);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || size != sizeof(peer) ||
+            (peer.uid != 0 && peer.uid != (health ? s->spec.health_uid : s->spec.client_uid)))
+                return rs_fail(err, ACCESS, "a connection of another user was refused");
+        for (size_t i = 0; i < CLIENTS_MAX; i++)
+                n += s->clients[i] && s->clients[i]->health == health && s->clients[i]->uid == peer.uid;
+        if (n >= CLIENTS_OF_ONE)
+                return rs_fail(err, BUSY, "more than %u connections of uid %u", CLIENTS_OF_ONE, (unsigned) peer.uid);
+        *ret_uid = peer.uid;
+        return 0;
 }
 
 static int add_client(Server *s, int fd, bool health, RsError *err) {
         _cleanup_(closep) int owned = fd;
         _cleanup_(client_freep) Client *c = NULL;
+        uid_t uid = (uid_t) -1;
         size_t at = 0;
         int flags, r;
 
+        r = check_peer(s, owned, health, &uid, err);
+        if (r < 0)
+                return r;
         while (at < CLIENTS_MAX && s->clients[at])
                 at++;
         if (at == CLIENTS_MAX)
                 return rs_fail(err, BUSY, "more than %u connections", CLIENTS_MAX);
-        if (!may_connect(s, owned, health))
-                return rs_fail(err, ACCESS, "a connection of another user was refused");
         flags = fcntl(owned, F_GETFL);
         if (flags < 0 || fcntl(owned, F_SETFL, flags | O_NONBLOCK) < 0)
                 return rs_fail_errno(err, errno, "connection");
@@ -465,6 +498,7 @@ static int add_client(Server *s, int fd, bool health, RsError *err) {
                 return rs_fail_oom(err);
         c->server = s;
         c->health = health;
+        c->uid = uid;
         c->id = ++s->last_id;
         r = channel_new(TAKE_FD(owned), &c->channel, err);
         if (r < 0)
@@ -499,16 +533,22 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_exit(s->spec.loop, EXIT_SUCCESS);
 }
 
+static int listen_on(Server *s, int fd, sd_event_source **ret) {
+        int r = fd < 0 ? 0 : sd_event_add_io(s->spec.loop, ret, fd, EPOLLIN, on_connection, s);
+
+        return fd < 0 || r < 0 ? r : sd_event_source_set_ratelimit(*ret, 1000000, CONNECTIONS_PER_SECOND);
+}
+
 static int start(Server *s, RsError *err) {
         int client = TAKE_FD(s->spec.client_fd);
         bool listens = s->spec.listen_fd >= 0 || s->spec.health_fd >= 0;
         int r;
 
         r = sd_event_add_io(s->spec.loop, &s->wake_source, s->spec.wake_fd, EPOLLIN, on_wake, s);
-        if (r >= 0 && s->spec.listen_fd >= 0)
-                r = sd_event_add_io(s->spec.loop, &s->listen_source, s->spec.listen_fd, EPOLLIN, on_connection, s);
-        if (r >= 0 && s->spec.health_fd >= 0)
-                r = sd_event_add_io(s->spec.loop, &s->health_source, s->spec.health_fd, EPOLLIN, on_connection, s);
+        if (r >= 0)
+                r = listen_on(s, s->spec.listen_fd, &s->listen_source);
+        if (r >= 0)
+                r = listen_on(s, s->spec.health_fd, &s->health_source);
         if (r >= 0 && listens && s->spec.idle_exit_usec > 0)
                 r = sd_event_add_time_relative(s->spec.loop, &s->idle_source, CLOCK_BOOTTIME,
                                                s->spec.idle_exit_usec, 0, on_idle, s);

@@ -7,7 +7,7 @@
  * Trust:    clients are hostile, reseald included
  * Owns:     a Server owns listening sockets and connections; worker and loop are borrowed
  * Units:    microseconds
- * Errors:   PROTOCOL ends the loop with EXIT_PROTOCOL
+ * Errors:   PROTOCOL ends the connection; with --fd also the loop, with EXIT_PROTOCOL
  * Context:  main loop; callbacks never block
  * Programs: reseal-writer
  */

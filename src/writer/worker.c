@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * worker - two queues, one mutex, one thread.
+ * worker - a queue per peer, one of answers, one mutex, one thread.
  *
- * Everything that blocks (medium, TPM, boot state) happens here, in the order in which it was asked for; the main
- * loop
- * only moves datagrams.  Shared are the queues, the answers for later and the sign of life, under the mutex,
- * and the cancel flag of the Installer.
+ * Everything that blocks (medium, TPM, boot state) happens here, in the order in which a peer asked for it; the main
+ * loop only moves datagrams.  Between the peers the worker goes in turn: who fills his own queue holds up nobody else.
+ * Shared are the queues, the answers for later and the sign of life, under the mutex, and the cancel flag of the
+ * Installer.
  * Order is what makes a client's disappearance safe: its ABORT is queued behind its last frame and before the next
- * client's OFFER.
+ * OFFER, for all of them come from one peer.
  *
  * Answers for later: whoever asks for SLOTS or STATE must not wait for a FINISH that reads gigabytes back.  After
  * each change (a step, a request that changes something) the worker answers both to itself and leaves the bytes under
@@ -44,7 +44,8 @@ struct Worker {
         pthread_t thread;
         pthread_mutex_t mutex;
         pthread_cond_t more;
-        Queue todo, done;
+        Queue todo[_WORK_PEER_MAX], done;
+        WorkPeer turn;           /* who is asked first */
         Work *known[ELEMENTSOF(known_types)]; /* NULL: none yet */
         bool busy;               /* the thread works */
         uint64_t alive_usec;     /* its last sign of life */
@@ -191,15 +192,33 @@ static void converge(Worker *w) {
                             "ignoring that an earlier installation cannot be brought to its end now");
 }
 
+/* Under the mutex. */
+static bool anything_todo(const Worker *w) {
+        for (int p = 0; p < _WORK_PEER_MAX; p++)
+                if (w->todo[p].first)
+                        return true;
+        return false;
+}
+
+static Work *pop_todo(Worker *w) {
+        Work *work = NULL;
+
+        for (int p = 0; p < _WORK_PEER_MAX && !work; p++) {
+                work = pop(&w->todo[w->turn]);
+                w->turn = (WorkPeer) ((w->turn + 1) % _WORK_PEER_MAX);
+        }
+        return work;
+}
+
 /* The next one to do; NULL: stop. */
 static Work *take_todo(Worker *w) {
         Work *work;
 
         (void) pthread_mutex_lock(&w->mutex);
         w->busy = false;
-        while (!w->todo.first && !w->stop)
+        while (!anything_todo(w) && !w->stop)
                 (void) pthread_cond_wait(&w->more, &w->mutex);
-        work = w->stop ? NULL : pop(&w->todo);
+        work = w->stop ? NULL : pop_todo(w);
         w->busy = work != NULL;
         w->alive_usec = clock_boottime_usec();
         (void) pthread_mutex_unlock(&w->mutex);
@@ -274,7 +293,7 @@ Worker *worker_stop(Worker *w) {
         (void) pthread_cond_signal(&w->more);
         (void) pthread_mutex_unlock(&w->mutex);
         (void) pthread_join(w->thread, NULL);
-        while ((work = pop(&w->todo)) || (work = pop(&w->done)))
+        while ((work = pop_todo(w)) || (work = pop(&w->done)))
                 (void) work_free(work);
         for (size_t i = 0; i < ELEMENTSOF(known_types); i++)
                 (void) work_free(w->known[i]);
@@ -288,7 +307,7 @@ Worker *worker_stop(Worker *w) {
 
 void worker_post(Worker *w, Work *work) {
         (void) pthread_mutex_lock(&w->mutex);
-        push(&w->todo, work);
+        push(&w->todo[work->peer], work);
         (void) pthread_cond_signal(&w->more);
         (void) pthread_mutex_unlock(&w->mutex);
 }
@@ -313,7 +332,7 @@ bool worker_answer_known(Worker *w, Work *work) {
         for (size_t i = 0; i < ELEMENTSOF(known_types); i++) {
                 const Work *known = w->known[i];
 
-                if (known_types[i] != work->type || !known || !(w->busy || w->todo.first))
+                if (known_types[i] != work->type || !known || !(w->busy || anything_todo(w)))
                         continue;
                 work->error = known->error;
                 encoder_bytes(&work->answer, known->answer.data, known->answer.size);
@@ -327,7 +346,7 @@ bool worker_is_alive(Worker *w, uint64_t silent_usec) {
         bool alive;
 
         (void) pthread_mutex_lock(&w->mutex);
-        alive = !(w->busy || w->todo.first) || clock_boottime_usec() - w->alive_usec < silent_usec;
+        alive = !(w->busy || anything_todo(w)) || clock_boottime_usec() - w->alive_usec < silent_usec;
         (void) pthread_mutex_unlock(&w->mutex);
         return alive;
 }

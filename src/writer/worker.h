@@ -22,8 +22,16 @@
 
 typedef struct Worker Worker;
 
+/* Each has a queue of its own; the worker takes from them in turn: nobody waits for more than one of the other's. */
+typedef enum WorkPeer {
+        WORK_OF_DAEMON,
+        WORK_OF_HEALTH,
+        _WORK_PEER_MAX,
+} WorkPeer;
+
 typedef struct Work {
         struct Work *next;
+        WorkPeer peer;
         uint64_t client;         /* 0: nobody waits for an answer */
         uint32_t type;           /* WriterMessage of the request, or WRITER_EVENT_PROGRESS on the way back */
         uint32_t sequence;

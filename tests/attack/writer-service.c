@@ -29,6 +29,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
+#include <reseal/ipc/channel.h>
 #include <reseal/ipc/writer-client.h>
 
 #include "device.h"
@@ -365,10 +366,13 @@ static void the_health_check_marks_good_and_bad_and_does_nothing_else(void **sta
                 assert_false(lets_in(HEALTH_USER, path));
                 assert_false(lets_in("daemon", health));
                 assert_true(writer_call_offer(checker, encoder_view(&release.cms), &o, &err) < 0);
-                assert_int_equal(end_of(pid), 76);
+                err = RS_ERROR_INIT; /* that has ended its connection, and nobody else's */
+                assert_true(writer_call_state(checker, &s, &err) < 0);
                 err = RS_ERROR_INIT;
+                assert_int_equal(writer_call_state(daemon, &s, &err), 0);
                 daemon = writer_client_free(daemon);
                 checker = writer_client_free(checker);
+                assert_int_equal(end_of(pid), 0);
                 (void) unlink(path);
                 (void) unlink(health);
         }
@@ -394,10 +398,250 @@ static void two_sockets_of_one_kind_or_an_unknown_user_are_refused(void **state)
         assert_int_equal(file_replace(AT_FDCWD, device.config, SPAN(text, size), 0600, &err), 0);
 }
 
+/* -- a reseald that was taken over, and the health check ---------------------------------------------------------- */
+
+/* A connection that has said HELLO, or NULL: there is no place, or the writer looks elsewhere at the moment. */
+static Channel *greet(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const struct timeval patience = { .tv_sec = 2 };
+        uint8_t version[WRITER_VERSION_SIZE] = RS_VERSION;
+        RsError err = RS_ERROR_INIT;
+        Channel *c = NULL;
+        Message m;
+        int fd;
+
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        (void) setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        (void) setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+        if (connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0) {
+                closep(&fd);
+                return NULL;
+        }
+        if (channel_new(fd, &c, &err) < 0)
+                return NULL;
+        if (channel_send(c, WRITER_HELLO, 1, SPAN_ARRAY(version), -EBADF, &err) < 0 || channel_receive(c, &m, &err) <= 0 ||
+            m.type != WRITER_HELLO + 1)
+                return channel_free(c);
+        return c;
+}
+
+static bool receive_answer(Channel *c) {
+        RsError err = RS_ERROR_INIT;
+        Message m;
+        int r;
+
+        do {
+                r = channel_receive(c, &m, &err);
+                if (r > 0)
+                        closep(&m.fd);
+        } while (r > 0 && m.type == WRITER_EVENT_PROGRESS);
+        return r > 0;
+}
+
+/* Takes and keeps every place there is. */
+static void hold_places(const char *path) {
+        for (;;) {
+                (void) greet(path);
+                (void) usleep(1000);
+        }
+}
+
+/* Breaks the protocol again and again, with an installation or without. */
+static void break_protocol(const char *path) {
+        _cleanup_(encoder_done) Encoder offer = ENCODER_INIT;
+
+        writer_encode_offer_request(&offer, encoder_view(&release.cms));
+        for (unsigned n = 0;; n++) {
+                RsError err = RS_ERROR_INIT;
+                Channel *c = greet(path);
+
+                if (c && n % 2)
+                        (void) channel_send(c, WRITER_OFFER, 2, encoder_view(&offer), -EBADF, &err);
+                if (c)
+                        (void) channel_send(c, n % 3 ? WRITER_FRAME : 9999, 3, SPAN("x", 1), -EBADF, &err);
+                if (c)
+                        (void) receive_answer(c);
+                (void) channel_free(c);
+        }
+}
+
+/* Holds the installer role as often as there is one, and keeps the worker with what costs it most. */
+static void offer_all_the_time(const char *path) {
+        _cleanup_(encoder_done) Encoder offer = ENCODER_INIT;
+
+        writer_encode_offer_request(&offer, encoder_view(&release.cms));
+        for (;;) {
+                Channel *c = greet(path);
+
+                for (uint32_t n = 2; c; n++) {
+                        RsError err = RS_ERROR_INIT;
+                        uint32_t type = n % 8 ? WRITER_OFFER : n % 16 ? WRITER_TIME : WRITER_STATE;
+
+                        if (channel_send(c, type, n, type == WRITER_OFFER ? encoder_view(&offer) : SPAN_NULL, -EBADF, &err) < 0 ||
+                            !receive_answer(c))
+                                c = channel_free(c);
+                }
+        }
+}
+
+/* Asks for descriptors and does not take them. */
+static void leave_descriptors(const char *path) {
+        for (;;) {
+                RsError err = RS_ERROR_INIT;
+                Channel *c = greet(path);
+
+                for (uint32_t n = 2; c && n < 2000; n++)
+                        if (channel_send(c, WRITER_POLICY, n, SPAN_NULL, -EBADF, &err) < 0)
+                                c = channel_free(c);
+                (void) channel_free(c);
+        }
+}
+
+static pid_t attack(void (*way)(const char *path), const char *path) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void) signal(SIGPIPE, SIG_IGN);
+                way(path);
+                _exit(0);
+        }
+        assert_true(pid > 0);
+        return pid;
+}
+
+/* As reseal-health(8) does it, but once; how long it took. */
+static double confirm(const char *health) {
+        WriterClient *c = NULL;
+        RsError err = RS_ERROR_INIT;
+        struct timespec a, b;
+        char name[33];
+        WriterState s;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &a);
+        if (writer_client_connect(health, &c, &err) < 0 || writer_call_state(c, &s, &err) < 0 ||
+            writer_call_mark(c, WRITER_MARK_GOOD, "", name, &err) < 0)
+                fail_msg("%s: %s", rs_reason_name(err.reason), err.text);
+        assert_string_equal(name, "A");
+        c = writer_client_free(c);
+        (void) clock_gettime(CLOCK_MONOTONIC, &b);
+        return (double) (b.tv_sec - a.tv_sec) + (double) (b.tv_nsec - a.tv_nsec) / 1e9;
+}
+
+/* In one step: others read it all the time. */
+static void make_trial(const char *good) {
+        _cleanup_(freep) uint8_t *text = NULL;
+        RsError err = RS_ERROR_INIT;
+        char path[128], command[512];
+        size_t size;
+
+        (void) snprintf(path, sizeof(path), "%s/grubenv.trial", device.dir);
+        (void) snprintf(command, sizeof(command), "cp %s %s && grub-editenv %s set A_OK=%s A_TRY=3", device.grubenv, path,
+                        path, good);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(file_read(AT_FDCWD, path, 4096, &text, &size, &err), 1);
+        assert_int_equal(file_replace(AT_FDCWD, device.grubenv, SPAN(text, size), 0600, &err), 0);
+        assert_int_equal(unlink(path), 0);
+}
+
+/*
+ * The kind: what one peer does costs another nothing.  A trial, the hostile peer over writer.sock at everything at
+ * once; each verdict over health.sock gets through at the first attempt.  RESEAL_TEST_FLOOD_SEC: longer than by default.
+ */
+static void the_health_check_confirms_whatever_reseald_does(void **state) {
+        static void (*const ways[])(const char *) = { hold_places, break_protocol, offer_all_the_time, leave_descriptors };
+        const char *text = getenv("RESEAL_TEST_FLOOD_SEC");
+        char path[128], health[128];
+        pid_t pid, attackers[ELEMENTSOF(ways)];
+        double worst = 0, sum = 0;
+        _cleanup_(freep) uint8_t *config = NULL;
+        RsError err = RS_ERROR_INIT;
+        size_t size;
+        unsigned n = 0;
+        time_t end;
+
+        (void) state;
+        config = add_to_config("[server]\nhealth-user=" HEALTH_USER "\n", &size);
+        (void) snprintf(path, sizeof(path), "%s/socket", device.dir);
+        (void) snprintf(health, sizeof(health), "%s/health", device.dir);
+        pid = start_by_sockets(path, health, "reseal-writer.socket:health");
+        (void) confirm(health);
+        for (size_t i = 0; i < ELEMENTSOF(ways); i++)
+                attackers[i] = attack(ways[i], path);
+        end = time(NULL) + (text ? atoi(text) : 20);
+        while (time(NULL) < end) {
+                double took;
+
+                make_trial("0");
+                took = confirm(health);
+                worst = took > worst ? took : worst;
+                sum += took;
+                n++;
+                (void) usleep(20000);
+        }
+        print_message("%u verdicts, %.0f ms each, %.0f ms at worst\n", n, 1000 * sum / n, 1000 * worst);
+        assert_true(worst < 10);
+        assert_int_equal(kill(pid, 0), 0);
+        for (size_t i = 0; i < ELEMENTSOF(ways); i++) {
+                assert_int_equal(kill(attackers[i], SIGKILL), 0);
+                assert_int_equal(end_of(attackers[i]), 1000 + SIGKILL);
+        }
+        make_trial("1");
+        assert_int_equal(end_of(pid), 0); /* idle-exit=1: nothing of all that was left behind */
+        assert_int_equal(file_replace(AT_FDCWD, device.config, SPAN(config, size), 0600, &err), 0);
+        (void) unlink(path);
+        (void) unlink(health);
+}
+
+/* Another connection of the same user goes on, with its installation. */
+static void a_violation_ends_its_connection_and_nothing_else(void **state) {
+        RsError err = RS_ERROR_INIT;
+        WriterClient *one = NULL;
+        Channel *two, *places[32];
+        char path[128];
+        WriterRange ranges[4];
+        uint32_t next, n_ranges;
+        WriterOffer o;
+        size_t n = 0;
+        pid_t pid;
+
+        (void) state;
+        (void) snprintf(path, sizeof(path), "%s/socket", device.dir);
+        pid = start_by_socket(path);
+        assert_int_equal(writer_client_connect(path, &one, &err), 0);
+        two = greet(path);
+        assert_non_null(two);
+        assert_int_equal(test_client_offer(one, &release, &o, &err), 0);
+        assert_int_equal(channel_send(two, 9999, 2, SPAN_NULL, -EBADF, &err), 0);
+        assert_false(receive_answer(two));
+        two = channel_free(two);
+        assert_int_equal(writer_call_table(one, 0, encoder_view(&release.images[0].encoded), &next, ranges, &n_ranges, &err),
+                         0);
+        assert_int_equal(writer_call_abort(one, &err), 0);
+
+        two = greet(path); /* who holds the role loses it with his connection */
+        assert_int_equal(channel_send(two, WRITER_RING, 2, SPAN_NULL, -EBADF, &err), 0);
+        assert_false(receive_answer(two));
+        two = channel_free(two);
+        while (n < ELEMENTSOF(places) && (places[n] = greet(path)))
+                n++;
+        assert_int_equal(n, 7); /* and one is the eighth of this user */
+        while (n > 0)
+                places[n - 1] = channel_free(places[n - 1]), n--;
+        assert_int_equal(test_client_offer(one, &release, &o, &err), 0);
+        assert_int_equal(writer_call_abort(one, &err), 0);
+        one = writer_client_free(one);
+        assert_int_equal(end_of(pid), 0);
+        (void) unlink(path);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(one_of_several_clients_installs_and_an_idle_writer_ends),
                 cmocka_unit_test(the_health_check_marks_good_and_bad_and_does_nothing_else),
+                cmocka_unit_test(a_violation_ends_its_connection_and_nothing_else),
+                cmocka_unit_test(the_health_check_confirms_whatever_reseald_does),
                 cmocka_unit_test(two_sockets_of_one_kind_or_an_unknown_user_are_refused),
                 cmocka_unit_test(a_worker_that_hangs_in_the_tpm_is_not_fed_for),
                 cmocka_unit_test(slots_and_state_are_answered_while_finish_hangs),

@@ -52,6 +52,18 @@ refuse nothing_is_told_of_it_any_more slots_say 'failed its trial'
 rig_reboot
 check the_new_release_runs_again test "$RIG_BOOTED" = B
 check_program 'test "$(id -un)" = reseal-health && ! touch /etc/x 2>/dev/null && ! ls /var/lib/reseal 2>/dev/null'
+# ... while whoever has taken over reseald does what he can: its socket is not the health check's.
+writer_goes_on() { in_device systemctl is-active reseal-writer.socket reseal-health.socket reseal-writer.service; }
+in_device sh -c 'cat >/run/flood.py' <"$SOURCE_ROOT/tests/rig/flood.py"
+as_user reseal timeout 120 python3 /run/flood.py "$(in_device reseal-writer --version | cut -d' ' -f2)" &
+flood=$!
+sleep 3
+check boot_complete_is_reached_while_reseald_is_hostile in_device systemctl start boot-complete.target
+check the_flood_lasts_still kill -0 $flood
+sleep "${RESEAL_TEST_FLOOD_SEC:-10}"
+check neither_socket_nor_writer_is_gone writer_goes_on
+kill $flood
+wait $flood || true
 check boot_complete_is_reached in_device systemctl start boot-complete.target
 check the_slot_is_good test "$(_rig_grub B_OK)" = 1
 

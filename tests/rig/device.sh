@@ -36,7 +36,7 @@ rig_device_make() {
         mkdir -p "$etc/systemd/system/reseald.service.d" "$etc/systemd/system/reseal-writer.service.d" \
                 "$etc/systemd/journald.conf.d" "$etc/systemd/system/dbus.service.d"
         printf '[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=100ms\n' >"$etc/systemd/system/reseald.service.d/rig.conf"
-        printf '[Unit]\nStartLimitIntervalSec=0\nAfter=rig-tpm.service\n' >"$etc/systemd/system/reseal-writer.service.d/rig.conf"
+        printf '[Unit]\nAfter=rig-tpm.service\n[Service]\nRestartSec=100ms\n' >"$etc/systemd/system/reseal-writer.service.d/rig.conf"
         printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\nForwardToConsole=no\n' >"$etc/systemd/journald.conf.d/rig.conf"
         mount -t overlay reseal-rig -o "lowerdir=$RIG/ov/etc:$lower:/,upperdir=$RIG/ov/upper,workdir=$RIG/ov/work" "$RIG/root"
         rig_at_end "umount -l $RIG/root"

@@ -202,6 +202,29 @@ static void a_table_whose_descriptor_could_not_be_kept_fails_for_that_reason(voi
         assert_int_equal(answer->error.errnum, EMFILE);
 }
 
+/* Each peer has a queue of its own: what one has asked for behind what runs does not come before the other's. */
+static void a_peer_waits_for_one_request_of_the_others_at_most(void **state) {
+        World *w = *state;
+        Work *verdict = work_new(WRITER_REJECT, 2, 1);
+        bool told = false;
+
+        start(w);
+        assert_int_equal(ask_state(w).step, 0);
+        assert_int_equal(kill(w->d.tpm.swtpm.pid, SIGSTOP), 0);
+        for (int i = 0; i < 20; i++)
+                post(w, WRITER_STATE);
+        verdict->peer = WORK_OF_HEALTH;
+        worker_post(w->worker, verdict);
+        assert_int_equal(kill(w->d.tpm.swtpm.pid, SIGCONT), 0);
+        for (int i = 0; i < 21; i++) {
+                _cleanup_(work_freep) Work *work = wait_answer(w);
+
+                told = told || work->type == WRITER_REJECT;
+                assert_true(told || i < 2);
+        }
+        assert_true(told);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_start_alone_closes_a_record_that_is_behind_w8, setup, teardown),
@@ -210,6 +233,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(a_device_that_cannot_converge_answers_all_the_same, setup, teardown),
                 cmocka_unit_test_setup_teardown(slots_and_state_are_answered_while_the_worker_hangs, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_free_worker_is_asked_itself, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_peer_waits_for_one_request_of_the_others_at_most, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_table_whose_descriptor_could_not_be_kept_fails_for_that_reason, setup,
                                                 teardown),
         };
