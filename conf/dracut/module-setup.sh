@@ -18,9 +18,15 @@ installkernel() {
 }
 
 install() {
-        local conf=/etc/reseal/writer.conf root
+        local conf=/etc/reseal/writer.conf crypto=/etc/reseal/crypto.conf fips root
         root=$(sed -n 's/^[[:space:]]*firmware-root[[:space:]]*=[[:space:]]*//p' "${dracutsysrootdir-}$conf")
         inst_multiple reseal-unlock "$conf" "$root"
+        if [ -e "${dracutsysrootdir-}$crypto" ]; then
+                inst_simple "$crypto"
+                inst_libdir_file 'ossl-modules/fips.so'
+                fips=$(sed -n 's/^[[:space:]]*config[[:space:]]*=[[:space:]]*//p' "${dracutsysrootdir-}$crypto")
+                [ -z "$fips" ] || inst_simple "$fips"
+        fi
         # loaded by name, so that no list of libraries has it
         inst_libdir_file 'libtss2-tcti-device.so.0*'
         inst_simple "$moddir/reseal-unlock.service" "$systemdsystemunitdir/reseal-unlock.service"

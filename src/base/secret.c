@@ -25,6 +25,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/base/secret.h>
 
 #define ALIGNMENT 16u
@@ -92,7 +93,7 @@ Secret *secret_new(size_t size) {
 Secret *secret_new_random(size_t size) {
         Secret *s = secret_new(size);
 
-        if (s && size > 0 && RAND_priv_bytes(s->bytes, (int) size) != 1)
+        if (s && size > 0 && RAND_priv_bytes_ex(ossl_context(), s->bytes, size, 0) != 1)
                 return secret_free(s);
         return s;
 }

@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/signature.h>
 #include <reseal/tpm/policy.h>
 
@@ -56,7 +57,7 @@ static int check_pair(Span approver, Span endorser, RecoveryPoints recovery, RsE
 
 int authority_make_check(const AuthorityChange *order, RecoveryPoints recovery, RsError *err) {
         const unsigned char *p = order->authority.data;
-        _cleanup_(X509_freep) X509 *cert = d2i_X509(NULL, &p, (long) order->authority.size);
+        _cleanup_(X509_freep) X509 *cert = ossl_d2i_x509(&p, (long) order->authority.size);
         uint8_t point[RS_POINT_SIZE], after[AUTHORITY_POLICY_SIZE];
         int r;
 

@@ -22,6 +22,7 @@
 #include <reseal/crypto/hashtree.h>
 #include <reseal/crypto/ossl-cleanup.h>
 
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/firmware.h>
 
 #include "bundle-file.h"
@@ -167,7 +168,7 @@ int bundle_file_open(const char *path, BundleFile **ret, RsError *err) {
 /* A line with a signer chain has its place in each signer's certificate; links may come later (attach). */
 static bool signer_has_place(const BundleFile *f) {
         const unsigned char *p = f->section;
-        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long) f->section_size);
+        _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = ossl_d2i_cms(&p, (long) f->section_size);
         _cleanup_(sk_X509_freep) STACK_OF(X509) *certs = cms ? CMS_get1_certs(cms) : NULL;
 
         for (int i = 0; certs && i < sk_X509_num(certs); i++)

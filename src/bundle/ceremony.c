@@ -21,6 +21,7 @@
 #include <reseal/base/text.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/format/trust-set.h>
 #include <reseal/pki/cms.h>
 #include <reseal/pki/signature.h>
@@ -69,13 +70,13 @@ static int load_cert(const char *path, X509 **ret, RsError *err) {
 /* A PEM public key, or the public key of a PEM certificate. */
 static EVP_PKEY *next_public(BIO *pem) {
         _cleanup_(X509_freep) X509 *cert = NULL;
-        EVP_PKEY *key = PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL);
+        EVP_PKEY *key = ossl_pem_pubkey(pem);
 
         if (key)
                 return key;
         if (BIO_reset(pem) < 0)
                 return NULL;
-        cert = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+        cert = ossl_pem_x509(pem);
         return cert ? X509_get_pubkey(cert) : NULL;
 }
 
@@ -186,7 +187,7 @@ static int load_recovery(const char *path, uint8_t ret[3][RS_POINT_SIZE], RsErro
                 return r;
         pem = BIO_new_mem_buf(span.data, (int) span.size);
         for (unsigned i = 0; i < 3; i++) {
-                _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pem ? PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL) : NULL;
+                _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = pem ? ossl_pem_pubkey(pem) : NULL;
                 _cleanup_(encoder_done) Encoder spki = ENCODER_INIT;
                 uint8_t digest[SHA256_SIZE];
 
@@ -322,7 +323,7 @@ static int show_spki(const char *what, Span spki, RsError *err) {
 static int parse_der(Span der, X509 **ret, RsError *err) {
         const unsigned char *p = der.data;
 
-        *ret = d2i_X509(NULL, &p, (long) der.size);
+        *ret = ossl_d2i_x509(&p, (long) der.size);
         return *ret ? 0 : rs_fail_ssl(err, CERTIFICATE, "the link's certificate is damaged");
 }
 

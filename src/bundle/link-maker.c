@@ -9,11 +9,14 @@
  */
 #include <string.h>
 
+#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/signature.h>
 #include <reseal/tpm/policy.h>
 #include <reseal/trust/chain.h>
@@ -21,7 +24,7 @@
 
 #include "link-maker.h"
 
-#define SERIAL_BITS 127
+#define SERIAL_SIZE 16
 
 /* -- the certificate -------------------------------------------------------------------------------------------- */
 
@@ -34,9 +37,14 @@ static int add_extension(X509 *cert, X509V3_CTX *ctx, int nid, const char *value
 }
 
 static int set_serial(X509 *cert, RsError *err) {
-        _cleanup_(BN_clear_freep) BIGNUM *serial = BN_new();
+        _cleanup_(BN_clear_freep) BIGNUM *serial = NULL;
+        uint8_t number[SERIAL_SIZE];
 
-        if (!serial || !BN_rand(serial, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) ||
+        if (RAND_bytes_ex(ossl_context(), number, sizeof(number), 0) != 1)
+                return rs_fail_ssl(err, INTERNAL, "serial number");
+        number[0] = (uint8_t) ((number[0] & 0x7f) | 0x40); /* positive, and of one length */
+        serial = BN_bin2bn(number, sizeof(number), NULL);
+        if (!serial ||
             !BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(cert)))
                 return rs_fail_ssl(err, INTERNAL, "serial number");
         return 0;
@@ -55,7 +63,7 @@ static int set_names(X509 *cert, X509 *authority, const FirmwarePlace *place, Rs
 
 int link_make_certificate(X509 *authority, EVP_PKEY *authority_key, EVP_PKEY *signer_public,
                           const FirmwarePlace *place, unsigned days, X509 **ret, RsError *err) {
-        _cleanup_(X509_freep) X509 *cert = X509_new();
+        _cleanup_(X509_freep) X509 *cert = X509_new_ex(ossl_context(), NULL);
         X509V3_CTX ctx;
         int r;
 
@@ -194,7 +202,7 @@ static int check_key(EVP_PKEY *key, Span spki, const char *whose, RsError *err) 
 
 static int check_cert_key(EVP_PKEY *key, Span der, const char *whose, RsError *err) {
         const unsigned char *p = der.data;
-        _cleanup_(X509_freep) X509 *cert = d2i_X509(NULL, &p, (long) der.size);
+        _cleanup_(X509_freep) X509 *cert = ossl_d2i_x509(&p, (long) der.size);
 
         if (!cert || p != der.data + der.size)
                 return rs_fail_ssl(err, CERTIFICATE, "the draft's certificate of %s is damaged", whose);

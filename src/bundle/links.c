@@ -15,6 +15,7 @@
 #include <reseal/base/text.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/keys.h>
 #include <reseal/trust/chain.h>
 
@@ -44,7 +45,7 @@ static int print_link(void *userdata, const Link *link, RsError *err) {
 /* Issuer and number, unproven. */
 static void describe_crl(Span der, char *issuer, size_t size, char number[64]) {
         const unsigned char *p = der.data;
-        X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long) der.size);
+        X509_CRL *crl = ossl_d2i_crl(&p, (long) der.size);
         ASN1_INTEGER *n = crl ? X509_CRL_get_ext_d2i(crl, NID_crl_number, NULL, NULL) : NULL;
         char *text = crl ? X509_NAME_oneline(X509_CRL_get_issuer(crl), NULL, 0) : NULL;
         uint64_t value = 0;
@@ -167,7 +168,7 @@ static int add_crl(void *userdata, Span der, RsError *err) {
 static int add_authority(void *userdata, const Link *link, RsError *err) {
         STACK_OF(X509) *certs = userdata;
         const unsigned char *p = link->authority.data;
-        X509 *cert = d2i_X509(NULL, &p, (long) link->authority.size);
+        X509 *cert = ossl_d2i_x509(&p, (long) link->authority.size);
 
         if (!cert)
                 return rs_fail_ssl(err, CERTIFICATE, "the certificate of an authority is damaged");

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/base/secret.h>
 
 #include "commands.h"
@@ -65,7 +66,7 @@ int usage_error_getopt(const char *command, int c, char **argv) {
 }
 
 static void help(FILE *f) {
-        (void) fputs("Usage: reseal-bundle COMMAND [options]\n\nCommands:\n", f);
+        (void) fputs("Usage: reseal-bundle [--openssl-config FILE] COMMAND [options]\n\nCommands:\n", f);
         for (unsigned i = 0; i < ELEMENTSOF(commands); i++)
                 (void) fprintf(f, "  %-9s %s\n", commands[i].name, commands[i].what);
         (void) fputs("\n'reseal-bundle COMMAND --help' tells the options, reseal-bundle(1) the rest.\n", f);
@@ -86,6 +87,14 @@ static int finish(int r, const RsError *err) {
 int main(int argc, char **argv) {
         RsError err = RS_ERROR_INIT;
 
+        if (ossl_program(&err) < 0)
+                return finish(-1, &err);
+        if (argc > 2 && strcmp(argv[1], "--openssl-config") == 0) {
+                if (ossl_read_config(argv[2], &err) < 0)
+                        return finish(-1, &err);
+                argc -= 2;
+                argv += 2;
+        }
         if (argc < 2) {
                 help(stderr);
                 return EXIT_USAGE;

@@ -20,6 +20,7 @@
 #include <reseal/base/text.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/tpm/proof.h>
 
 #include "commands.h"
@@ -121,11 +122,11 @@ static int load_device(const char *path, Encoder *ret_spki, RsError *err) {
         bio = BIO_new_mem_buf(pem, (int) size);
         if (!bio)
                 return rs_fail_oom(err);
-        cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        cert = ossl_pem_x509(bio);
         if (cert)
                 key = X509_get_pubkey(cert);
         else if (BIO_reset(bio) == 1)
-                key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+                key = ossl_pem_pubkey(bio);
         if (!key)
                 return rs_fail_ssl(err, CERTIFICATE, "%s: neither a certificate nor a public key", path);
         ERR_clear_error(); /* of what it is not */

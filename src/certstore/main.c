@@ -24,6 +24,8 @@
 #include <systemd/sd-daemon.h>
 
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
+#include <reseal/base/program.h>
 #include <reseal/base/text.h>
 #include <reseal/confine/confine.h>
 #include <reseal/crypto/digest.h>
@@ -155,15 +157,19 @@ int main(int argc, char **argv) {
                       .socket_path = RS_PATH_CERTSTORE_SOCKET, .client_fd = -EBADF, .idle_sec = SERVE_IDLE_SEC };
         RsError err = RS_ERROR_INIT;
         Keeper k = KEEPER_EMPTY;
-        int status = EXIT_SUCCESS;
+        int r, status = EXIT_SUCCESS;
 
+        program_environment();
         if (!parse_options(argc, argv, &o, &status))
                 return status;
         if (o.apply_path)
                 return run_apply(&o);
         journal_init("reseal-certstore");
         (void) umask(0022); /* the set is public */
-        if (run_service(&k, &o, &err) < 0) {
+        r = ossl_program(&err);
+        if (r >= 0)
+                r = run_service(&k, &o, &err);
+        if (r < 0) {
                 journal_say(LOG_ERR, MESSAGE_CERTSTORE_STOPPED, NULL, &err, "cannot serve");
                 status = EXIT_FAILURE;
         }

@@ -16,6 +16,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/aead.h>
 #include <reseal/crypto/ossl-cleanup.h>
 
@@ -33,7 +34,7 @@ int aead_new(const Secret *key, Aead **ret, RsError *err) {
         a = calloc(1, sizeof(*a));
         if (!a)
                 return rs_fail_oom(err);
-        cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+        cipher = EVP_CIPHER_fetch(ossl_context(), "AES-256-GCM", NULL);
         a->seal = EVP_CIPHER_CTX_new();
         a->open = EVP_CIPHER_CTX_new();
         if (!cipher || !a->seal || !a->open ||
@@ -91,7 +92,7 @@ int aead_open(Aead *a, const uint8_t nonce[12], Span aad, Span sealed, uint8_t *
 }
 
 int hkdf_sha256(const Secret *ikm, Span salt, Span info, size_t size, Secret **ret, RsError *err) {
-        _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+        _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(ossl_context(), "HKDF", NULL);
         _cleanup_(EVP_KDF_CTX_freep) EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
         _cleanup_(secret_freep) Secret *okm = secret_new(size);
         OSSL_PARAM params[5], *p = params;

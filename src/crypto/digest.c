@@ -9,6 +9,7 @@
 
 #include <openssl/evp.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/digest.h>
 
 struct Digest {
@@ -21,7 +22,7 @@ int digest_new(Digest **ret, RsError *err) {
 
         if (!d)
                 return rs_fail_oom(err);
-        d->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+        d->md = EVP_MD_fetch(ossl_context(), "SHA256", NULL);
         d->ctx = EVP_MD_CTX_new();
         if (!d->md || !d->ctx)
                 return rs_fail_ssl(err, INTERNAL, "SHA-256");
@@ -60,7 +61,7 @@ int digest_sha256(Span bytes, uint8_t ret[SHA256_SIZE], RsError *err) {
         static const uint8_t nothing;
         size_t size = 0;
 
-        if (EVP_Q_digest(NULL, "SHA256", NULL, bytes.size > 0 ? bytes.data : &nothing, bytes.size, ret,
+        if (EVP_Q_digest(ossl_context(), "SHA256", NULL, bytes.size > 0 ? bytes.data : &nothing, bytes.size, ret,
                          &size) != 1 ||
             size != SHA256_SIZE)
                 return rs_fail_ssl(err, INTERNAL, "SHA-256");

@@ -18,6 +18,7 @@
 #include <openssl/evp.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/hashtree.h>
 
 #define SALT_MAX 256u /* of the superblock */
@@ -41,7 +42,7 @@ int hashtree_new(Span salt, HashTree **ret, RsError *err) {
         t->salt_size = salt.size;
         if (salt.size > 0)
                 memcpy(t->salt, salt.data, salt.size);
-        t->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+        t->md = EVP_MD_fetch(ossl_context(), "SHA256", NULL);
         t->ctx = EVP_MD_CTX_new();
         if (!t->md || !t->ctx || EVP_DigestInit_ex2(t->ctx, t->md, NULL) != 1)
                 return rs_fail_ssl(err, INTERNAL, "SHA-256");

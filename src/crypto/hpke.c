@@ -19,6 +19,7 @@
 #include <openssl/params.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/aead.h>
 #include <reseal/crypto/hpke.h>
 #include <reseal/crypto/ossl-cleanup.h>
@@ -33,7 +34,7 @@ static const uint8_t kem_suite[] = { 'K', 'E', 'M', HPKE_KEM_P256 >> 8, HPKE_KEM
 /* -- HKDF of RFC 9180 section 4 --------------------------------------------------------------------------------- */
 
 static int hkdf(int mode, Span key, Span salt, Span info, Secret *out, RsError *err) {
-        _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+        _cleanup_(EVP_KDF_freep) EVP_KDF *kdf = EVP_KDF_fetch(ossl_context(), "HKDF", NULL);
         _cleanup_(EVP_KDF_CTX_freep) EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
         OSSL_PARAM params[] = {
                 OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *) "SHA256", 0),
@@ -184,7 +185,7 @@ static int load_point(const uint8_t point[RS_POINT_SIZE], EVP_PKEY **ret, RsErro
                 OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *) point, RS_POINT_SIZE),
                 OSSL_PARAM_construct_end(),
         };
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL), *check = NULL;
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(ossl_context(), "EC", NULL), *check = NULL;
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 
         if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1)
@@ -192,7 +193,7 @@ static int load_point(const uint8_t point[RS_POINT_SIZE], EVP_PKEY **ret, RsErro
         if (point[0] != POINT_CONVERSION_UNCOMPRESSED ||
             EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
                 return rs_fail_ssl(err, TICKET, "not an uncompressed point of P-256");
-        check = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+        check = EVP_PKEY_CTX_new_from_pkey(ossl_context(), key, NULL);
         if (!check || EVP_PKEY_public_check(check) != 1)
                 return rs_fail_ssl(err, TICKET, "not a valid public key of P-256");
 
@@ -201,7 +202,7 @@ static int load_point(const uint8_t point[RS_POINT_SIZE], EVP_PKEY **ret, RsErro
 }
 
 static int derive_z(EVP_PKEY *own, EVP_PKEY *peer, Secret **ret, RsError *err) {
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(ossl_context(), own, NULL);
         _cleanup_(secret_freep) Secret *z = secret_new(SECRET_SIZE);
         size_t n = SECRET_SIZE;
 
@@ -228,7 +229,7 @@ int hpke_seal(const uint8_t recipient[RS_POINT_SIZE], Span info, Span aad, const
         r = load_point(recipient, &peer, err);
         if (r < 0)
                 return r;
-        ephemeral = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+        ephemeral = EVP_PKEY_Q_keygen(ossl_context(), NULL, "EC", "P-256");
         if (!ephemeral || EVP_PKEY_get_octet_string_param(ephemeral, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, enc,
                                                           sizeof(enc), &n) != 1 || n != sizeof(enc))
                 return rs_fail_ssl(err, INTERNAL, "cannot make an ephemeral key");

@@ -16,6 +16,7 @@
 #include <openssl/evp.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/crypto/xts.h>
 #include <reseal/format/limits.h>
@@ -37,7 +38,7 @@ int xts_new(const Secret *key, Xts **ret, RsError *err) {
         x = calloc(1, sizeof(*x));
         if (!x)
                 return rs_fail_oom(err);
-        cipher = EVP_CIPHER_fetch(NULL, "AES-256-XTS", NULL);
+        cipher = EVP_CIPHER_fetch(ossl_context(), "AES-256-XTS", NULL);
         x->encrypt = EVP_CIPHER_CTX_new();
         x->decrypt = EVP_CIPHER_CTX_new();
         /* Two equal halves are refused here by OpenSSL: XTS would lose its security. */

@@ -27,6 +27,7 @@
 #include <reseal/base/clock.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/program.h>
 #include <reseal/ipc/writer-client.h>
 
 #include "checks.h"
@@ -214,6 +215,7 @@ int main(int argc, char **argv) {
                       .cmdline_path = "/proc/cmdline" };
         int status;
 
+        program_environment();
         status = parse_options(argc, argv, &o);
         if (status >= 0)
                 return status;

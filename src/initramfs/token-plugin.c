@@ -24,6 +24,7 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/config.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
 #include <reseal/slot/data.h>
 #include <reseal/slot/volume.h>
 
@@ -111,7 +112,9 @@ static int passphrase_of(const char *json, Secret **ret, RsError *err) {
         TpmSealed sealed;
         int r;
 
-        r = parse_any(json, &sealed, bundle_id, err);
+        r = ossl_begin(err);
+        if (r >= 0)
+                r = parse_any(json, &sealed, bundle_id, err);
         if (r < 0)
                 return r;
         r = read_config(&config, err);

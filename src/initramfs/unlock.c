@@ -27,6 +27,8 @@
 #include <reseal/base/clock.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
+#include <reseal/base/program.h>
 #include <reseal/base/text.h>
 #include <reseal/slot/open.h>
 
@@ -321,12 +323,13 @@ int main(int argc, char **argv) {
         RsError err = RS_ERROR_INIT;
         int r;
 
+        program_environment();
         (void) signal(SIGPIPE, SIG_IGN); /* a TPM that goes away is a failure, not the end */
         r = parse_options(argc, argv, &options);
         if (r > 0)
                 return r - 1;
         (void) snprintf(u.crypt_name, sizeof(u.crypt_name), "%s-crypt", options.name);
-        if (unlock(&u, &err) < 0) {
+        if (ossl_program(&err) < 0 || unlock(&u, &err) < 0) {
                 close_all(&u);
                 complain(&u, &err);
                 return EXIT_FAILURE;

@@ -36,7 +36,9 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/format/limits.h>
 #include <reseal/pki/cms.h>
 
@@ -56,7 +58,7 @@ static int parse_der(Span der, CMS_ContentInfo **ret, RsError *err) {
 
         if (der.size == 0 || der.size > CMS_SIZE_MAX)
                 return rs_fail(err, SIGNATURE, "CMS: empty or larger than %u bytes", CMS_SIZE_MAX);
-        cms = d2i_CMS_ContentInfo(NULL, &p, (long) der.size);
+        cms = ossl_d2i_cms(&p, (long) der.size);
         if (!cms)
                 return rs_fail_ssl(err, SIGNATURE, "CMS: not a well-formed message");
         if (p != der.data + der.size)
@@ -223,7 +225,7 @@ static int verify_root_signer(CMS_SignerInfo *si, Span content, RsError *err) {
         const ASN1_OCTET_STRING *claimed;
         X509_ALGOR *digest_algorithm;
         uint8_t digest[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
+        size_t size = 0;
         int r;
 
         r = check_attributes(si, NID_pkcs7_data, err);
@@ -231,8 +233,8 @@ static int verify_root_signer(CMS_SignerInfo *si, Span content, RsError *err) {
                 return r;
         CMS_SignerInfo_get0_algs(si, NULL, NULL, &digest_algorithm, NULL);
         claimed = CMS_signed_get0_data_by_OBJ(si, OBJ_nid2obj(NID_pkcs9_messageDigest), -3, V_ASN1_OCTET_STRING);
-        if (!claimed || EVP_Digest(content.data, content.size, digest, &size,
-                                   EVP_get_digestbyobj(digest_algorithm->algorithm), NULL) != 1)
+        if (!claimed || EVP_Q_digest(ossl_context(), OBJ_nid2sn(OBJ_obj2nid(digest_algorithm->algorithm)), NULL,
+                                     content.data, content.size, digest, &size) != 1)
                 return rs_fail_ssl(err, SIGNATURE, "CMS: the signed attributes do not name the content's digest");
         if (!span_equal(SPAN(ASN1_STRING_get0_data(claimed), (size_t) ASN1_STRING_length(claimed)), SPAN(digest, size)))
                 return rs_fail(err, SIGNATURE, "CMS: a signature is for another content");
@@ -333,7 +335,7 @@ int cms_sign(Span content, X509 *cert, EVP_PKEY *key, STACK_OF(X509) *extra, Enc
         in = BIO_new_mem_buf(content.data, (int) content.size);
         if (!in)
                 return rs_fail_oom(err);
-        cms = CMS_sign(NULL, NULL, extra, NULL, flags);
+        cms = CMS_sign_ex(NULL, NULL, extra, NULL, flags, ossl_context(), NULL);
         if (!cms)
                 return rs_fail_ssl(err, INTERNAL, "CMS: cannot begin");
         if (!CMS_add1_signer(cms, cert, key, digest_for(key), flags))
@@ -351,12 +353,12 @@ static int sign_attached(CMS_ContentInfo *cms, Span content, X509 *cert, EVP_PKE
         const EVP_MD *md = digest_for(key);
         uint8_t digest[EVP_MAX_MD_SIZE];
         CMS_SignerInfo *si;
-        unsigned size = 0;
+        size_t size = 0;
 
         si = CMS_add1_signer(cms, cert, key, md, CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL | CMS_NOCERTS);
         if (!si)
                 return rs_fail_ssl(err, CONFIG, "CMS: key and certificate do not fit");
-        if (EVP_Digest(content.data, content.size, digest, &size, md, NULL) != 1 ||
+        if (EVP_Q_digest(ossl_context(), EVP_MD_get0_name(md), NULL, content.data, content.size, digest, &size) != 1 ||
             CMS_signed_add1_attr_by_NID(si, NID_pkcs9_contentType, V_ASN1_OBJECT, OBJ_nid2obj(NID_pkcs7_data), -1) !=
                     1 ||
             CMS_signed_add1_attr_by_NID(si, NID_pkcs9_messageDigest, V_ASN1_OCTET_STRING, digest, (int) size) != 1)
@@ -419,7 +421,7 @@ int cms_envelop(const Secret *content_key, STACK_OF(X509) *recipients, Encoder *
         if (secret_size(content_key) != RS_KEY_SIZE || sk_X509_num(recipients) < 1)
                 return rs_fail(err, INVALID, "CMS: nothing or nobody to envelop for");
         in = BIO_new_mem_buf(secret_bytes(content_key), (int) secret_size(content_key));
-        cms = CMS_encrypt(NULL, NULL, EVP_aes_256_gcm(), flags);
+        cms = CMS_encrypt_ex(NULL, NULL, EVP_aes_256_gcm(), flags, ossl_context(), NULL);
         if (!in || !cms)
                 return rs_fail_ssl(err, INTERNAL, "CMS: cannot begin");
         for (int i = 0; i < sk_X509_num(recipients); i++) {
@@ -442,7 +444,7 @@ int cms_develop(Span der, X509 *cert, EVP_PKEY *key, Secret **ret_content_key, R
 
         if (der.size == 0 || der.size > RS_TRANSPORT_MAX)
                 return rs_fail(err, DECRYPT, "envelope: empty or larger than %u bytes", RS_TRANSPORT_MAX);
-        cms = d2i_CMS_ContentInfo(NULL, &p, (long) der.size);
+        cms = ossl_d2i_cms(&p, (long) der.size);
         if (!cms || p != der.data + der.size)
                 return rs_fail_ssl(err, DECRYPT, "envelope: not a well-formed message");
         if (OBJ_obj2nid(CMS_get0_type(cms)) != NID_id_smime_ct_authEnvelopedData)
@@ -472,7 +474,7 @@ int key_load(const char *uri, EVP_PKEY **ret, RsError *err) {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
 
         /* The terminal is asked for a passphrase or PIN where there is one; a service has none and fails. */
-        store = OSSL_STORE_open(uri, UI_OpenSSL(), NULL, NULL, NULL);
+        store = OSSL_STORE_open_ex(uri, ossl_context(), NULL, UI_OpenSSL(), NULL, NULL, NULL, NULL);
         if (!store)
                 return rs_fail_ssl(err, CONFIG, "%s: cannot be opened", uri);
         if (OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY) != 1)
@@ -497,7 +499,7 @@ static int read_certs(BIO *pem, STACK_OF(X509) *certs, RsError *err) {
         X509 *cert = NULL;
 
         ERR_clear_error();
-        while ((cert = PEM_read_bio_X509(pem, NULL, NULL, NULL)))
+        while ((cert = ossl_pem_x509(pem)))
                 if (sk_X509_push(certs, cert) <= 0) {
                         X509_free(cert);
                         return rs_fail_oom(err);

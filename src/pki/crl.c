@@ -22,6 +22,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/crl.h>
 
 #include "algorithm.h"
@@ -55,7 +56,7 @@ static int check_der(Span der, RsError *err) {
         int n_part, n_whole;
         bool same;
 
-        crl = d2i_X509_CRL(NULL, &p, (long) der.size);
+        crl = ossl_d2i_crl(&p, (long) der.size);
         if (!crl || p != der.data + der.size)
                 return rs_fail_ssl(err, FORMAT, "revocation list: not one CRL in DER");
         n_part = i2d_re_X509_CRL_tbs(crl, &part); /* and forgets how it came */
@@ -122,7 +123,7 @@ static int parse_crl(Span der, X509_CRL **ret, CrlInfo *ret_info, RsError *err) 
         r = check_der(der, err);
         if (r < 0)
                 return r;
-        crl = d2i_X509_CRL(NULL, &p, (long) der.size);
+        crl = ossl_d2i_crl(&p, (long) der.size);
         if (!crl)
                 return rs_fail_oom(err);
         r = check_extensions(crl, err);

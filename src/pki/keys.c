@@ -12,6 +12,7 @@
 #include <openssl/pem.h>
 
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/format/limits.h>
 #include <reseal/pki/keys.h>
 #include <reseal/pki/signature.h>
@@ -33,7 +34,7 @@ static int next_key(BIO *bio, EVP_PKEY **ret, RsError *err) {
         }
         p = data;
         if (strcmp(name, PEM_STRING_PUBLIC) == 0)
-                key = d2i_PUBKEY(NULL, &p, size);
+                key = ossl_d2i_pubkey(&p, size);
         if (key && p != data + size) {
                 EVP_PKEY_free(key);
                 key = NULL;
@@ -90,7 +91,7 @@ static int parse_cert(Span der, X509 **ret, RsError *err) {
 
         if (der.size == 0 || der.size > RS_CERT_FILE_MAX)
                 return rs_fail(err, CERTIFICATE, "certificate: empty or larger than %u bytes", RS_CERT_FILE_MAX);
-        cert = d2i_X509(NULL, &p, (long) der.size);
+        cert = ossl_d2i_x509(&p, (long) der.size);
         if (!cert)
                 return rs_fail_ssl(err, CERTIFICATE, "not a certificate in DER");
         if (p != der.data + der.size) {

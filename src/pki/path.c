@@ -35,8 +35,10 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
+#include <reseal/base/ossl.h>
 #include <reseal/base/text.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/format/limits.h>
 #include <reseal/pki/cms.h>
 #include <reseal/pki/crl.h>
@@ -71,7 +73,7 @@ static int add_anchors(BIO *pem, X509_STORE *store, RsError *err) {
         int r;
 
         for (;;) {
-                _cleanup_(X509_freep) X509 *cert = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+                _cleanup_(X509_freep) X509 *cert = ossl_pem_x509(pem);
 
                 if (!cert)
                         break;
@@ -352,7 +354,7 @@ int path_spki_sha256(X509 *cert, uint8_t ret[32], RsError *err) {
         size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
         if (size <= 0)
                 return rs_fail_ssl(err, CERTIFICATE, "cannot encode the public key");
-        ok = EVP_Q_digest(NULL, "SHA256", NULL, der, (size_t) size, ret, &n);
+        ok = EVP_Q_digest(ossl_context(), "SHA256", NULL, der, (size_t) size, ret, &n);
         OPENSSL_free(der);
         if (ok != 1 || n != 32)
                 return rs_fail_ssl(err, INTERNAL, "SHA-256 failed");
@@ -446,7 +448,7 @@ int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, 
         if (extra && sk_X509_num(extra) > (int) RS_CERT_CHAIN_MAX)
                 return rs_fail(err, CERTIFICATE, "more than %u certificates", RS_CERT_CHAIN_MAX);
 
-        ctx = X509_STORE_CTX_new();
+        ctx = X509_STORE_CTX_new_ex(ossl_context(), NULL);
         if (!ctx)
                 return rs_fail_oom(err);
         r = prepare(ctx, leaf, extra, anchors, rules, err);
@@ -498,7 +500,7 @@ int path_verify_ca(X509 *cert, STACK_OF(X509) *extra, const TrustAnchors *anchor
 
         if (path_is_anchor(cert, anchors))
                 return algorithm_check(cert, PLACE_ANCHOR, err);
-        ctx = X509_STORE_CTX_new();
+        ctx = X509_STORE_CTX_new_ex(ossl_context(), NULL);
         if (!ctx)
                 return rs_fail_oom(err);
         r = prepare(ctx, cert, extra, anchors, &rules, err);

@@ -18,7 +18,9 @@
 #include <openssl/x509.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/format/limits.h>
 #include <reseal/pki/signature.h>
 
@@ -40,7 +42,7 @@ static int parse_spki(Span der, EVP_PKEY **ret, RsError *err) {
 
         if (der.size == 0 || der.size > RS_CERT_FILE_MAX)
                 return rs_fail(err, CERTIFICATE, "public key: empty or larger than %u bytes", RS_CERT_FILE_MAX);
-        key = d2i_PUBKEY_ex(NULL, &p, (long) der.size, NULL, NULL); /* checks that the point is on the curve */
+        key = ossl_d2i_pubkey(&p, (long) der.size); /* checks that the point is on the curve */
         if (!key || p != der.data + der.size)
                 return rs_fail_ssl(err, CERTIFICATE, "not a public key");
         if (der.size != SPKI_SIZE || memcmp(der.data, spki_head, sizeof(spki_head)) != 0)
@@ -74,7 +76,7 @@ int signature_verify(Span spki_der, Span message, Span signature_der, RsError *e
         ctx = EVP_MD_CTX_new();
         if (!ctx)
                 return rs_fail_oom(err);
-        if (EVP_DigestVerifyInit_ex(ctx, NULL, DIGEST, NULL, NULL, key, NULL) != 1)
+        if (EVP_DigestVerifyInit_ex(ctx, NULL, DIGEST, ossl_context(), NULL, key, NULL) != 1)
                 return rs_fail_ssl(err, INTERNAL, "EVP_DigestVerifyInit_ex");
         if (EVP_DigestVerify(ctx, signature_der.data, signature_der.size, message.data, message.size) != 1)
                 return rs_fail_ssl(err, SIGNATURE, "the signature is not good");
@@ -105,7 +107,7 @@ int signature_spki(EVP_PKEY *key, Encoder *ret_der, uint8_t ret_sha256[32], RsEr
         r = encode_spki(key, spki, err);
         if (r < 0)
                 return r;
-        if (EVP_Q_digest(NULL, DIGEST, NULL, spki, sizeof(spki), digest, &n) != 1 || n != sizeof(digest))
+        if (EVP_Q_digest(ossl_context(), DIGEST, NULL, spki, sizeof(spki), digest, &n) != 1 || n != sizeof(digest))
                 return rs_fail_ssl(err, INTERNAL, "SHA-256 failed");
         encoder_bytes(ret_der, spki, sizeof(spki));
         if (encoder_finish(ret_der) < 0)
@@ -126,7 +128,7 @@ int signature_sign(EVP_PKEY *key, Span message, Encoder *ret_der, RsError *err) 
         ctx = EVP_MD_CTX_new();
         if (!ctx)
                 return rs_fail_oom(err);
-        if (EVP_DigestSignInit_ex(ctx, NULL, DIGEST, NULL, NULL, key, NULL) != 1 ||
+        if (EVP_DigestSignInit_ex(ctx, NULL, DIGEST, ossl_context(), NULL, key, NULL) != 1 ||
             EVP_DigestSign(ctx, signature, &size, message.data, message.size) != 1)
                 return rs_fail_ssl(err, SIGNATURE, "the key could not sign");
         /* A token may answer nonsense, and a ceremony is not the place to find out later. */

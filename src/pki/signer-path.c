@@ -19,6 +19,7 @@
 #include <reseal/base/names.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/signer-path.h>
 
 #define CERT_MAX 4096 /* a link is no larger */
@@ -37,7 +38,7 @@ static int parse_cert(Span der, const char *whose, X509 **ret, RsError *err) {
 
         if (der.size == 0 || der.size > CERT_MAX)
                 return rs_fail(err, CERTIFICATE, "the certificate of the %s has %zu bytes", whose, der.size);
-        cert = d2i_X509(NULL, &p, (long) der.size);
+        cert = ossl_d2i_x509(&p, (long) der.size);
         if (!cert)
                 return rs_fail_ssl(err, CERTIFICATE, "the certificate of the %s is damaged", whose);
         if (p != der.data + der.size) {

@@ -22,6 +22,7 @@
 #include <openssl/ts.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/pki/timestamp.h>
 
@@ -44,7 +45,7 @@ OSSL_DEFINE_CLEANUP(X509_ALGOR, X509_ALGOR_free)
 static bool hash_nonce(const uint8_t nonce[32], uint8_t ret[32]) {
         size_t n = 0;
 
-        return EVP_Q_digest(NULL, "SHA256", NULL, nonce, 32, ret, &n) == 1 && n == 32;
+        return EVP_Q_digest(ossl_context(), "SHA256", NULL, nonce, 32, ret, &n) == 1 && n == 32;
 }
 
 static ASN1_INTEGER *nonce_integer(const uint8_t nonce[32]) {
@@ -123,6 +124,7 @@ static int check_purpose(const X509 *cert, RsError *err) {
 /* The signed attribute names this very certificate. */
 static int check_signing_certificate(const SignedMessage *m, RsError *err) {
         _cleanup_(ESS_SIGNING_CERT_V2_freep) ESS_SIGNING_CERT_V2 *named = NULL;
+        _cleanup_(ossl_leavep) OSSL_LIB_CTX *before = ossl_enter(); /* the ESS check takes none */
         STACK_OF(X509) *chain = NULL;
         const ASN1_STRING *value;
         const unsigned char *p;

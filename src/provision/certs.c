@@ -17,6 +17,7 @@
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/pki/path.h>
 
 #include "provision.h"
@@ -55,7 +56,7 @@ static int check_certificate(Span pem, const TpmKey *key, RsError *err) {
 
         if (!bio)
                 return rs_fail_oom(err);
-        cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        cert = ossl_pem_x509(bio);
         if (!cert)
                 return rs_fail_ssl(err, CERTIFICATE, "not a PEM certificate");
         r = tpm_key_spki(key, NULL, want, err);

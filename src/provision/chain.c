@@ -28,6 +28,7 @@
 #include <reseal/base/names.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/tpm/chain.h>
 #include <reseal/trust/chain.h>
 
@@ -74,7 +75,7 @@ static int read_recovery(const char *path, RecoveryKeys *ret, RsError *err) {
         if (!bio)
                 return rs_fail_oom(err);
         for (unsigned i = 0; i < 4; i++) {
-                _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+                _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = ossl_pem_pubkey(bio);
 
                 if (!key != (i == 3))
                         return rs_fail_ssl(err, CERTIFICATE, "%s: not three public keys in PEM", path);
@@ -97,7 +98,7 @@ static int read_authority(const char *path, uint8_t ret[RS_POINT_SIZE], RsError 
         if (r < 0)
                 return r;
         _cleanup_(BIO_free_allp) BIO *bio = BIO_new_mem_buf(pem, (int) size);
-        _cleanup_(X509_freep) X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+        _cleanup_(X509_freep) X509 *cert = bio ? ossl_pem_x509(bio) : NULL;
         if (!cert)
                 return rs_fail_ssl(err, CERTIFICATE, "%s: not a PEM certificate", path);
         return take_key(X509_get0_pubkey(cert), ret, ignored, err);

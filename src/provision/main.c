@@ -18,6 +18,8 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
+#include <reseal/base/program.h>
 
 #include "provision.h"
 
@@ -157,6 +159,7 @@ int main(int argc, char **argv) {
 
         (void) signal(SIGPIPE, SIG_IGN); /* a TPM that goes away is a failure, not the end */
         (void) umask(022);
+        program_environment();
         if (strcmp(verb, "--help") == 0 || strcmp(verb, "--version") == 0) {
                 if (verb[2] == 'h')
                         usage(stdout);
@@ -169,7 +172,7 @@ int main(int argc, char **argv) {
                         continue;
                 if (parse_options(argc - 1, argv + 1, verbs[i].letter, &o) != 0)
                         return 2;
-                if (run(verbs[i].letter, &o, &err) >= 0)
+                if (ossl_program(&err) >= 0 && run(verbs[i].letter, &o, &err) >= 0)
                         return 0;
                 (void) fprintf(stderr, "reseal-provision: %s: %s\n", rs_reason_name(err.reason), err.text);
                 return err.reason == RS_REASON_INVALID ? 2 : 1;

@@ -19,6 +19,7 @@
 
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
 
 #include "provision.h"
@@ -69,7 +70,7 @@ static int write_bio(int dir_fd, const char *name, BIO *bio, RsError *err) {
 }
 
 static int write_csr(int dir_fd, const Options *o, Tpm *t, const TpmKey *identity, RsError *err) {
-        _cleanup_(X509_REQ_freep) X509_REQ *request = X509_REQ_new();
+        _cleanup_(X509_REQ_freep) X509_REQ *request = X509_REQ_new_ex(ossl_context(), NULL);
         _cleanup_(BIO_free_allp) BIO *bio = BIO_new(BIO_s_mem());
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
         RsError why;

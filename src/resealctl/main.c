@@ -14,6 +14,8 @@
 #include <getopt.h>
 #include <string.h>
 
+#include <reseal/base/program.h>
+
 #include "resealctl.h"
 
 typedef struct Verb {
@@ -144,8 +146,10 @@ int main(int argc, char **argv) {
         };
         RsError err = RS_ERROR_INIT;
         Client client = { 0 };
-        int r = parse_options(argc, argv, &options);
+        int r;
 
+        program_environment();
+        r = parse_options(argc, argv, &options);
         if (r != 0)
                 return r < 0 ? EXIT_USAGE : EXIT_OK;
         const Verb *verb = find_verb(argc - optind, argv + optind);

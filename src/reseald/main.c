@@ -22,6 +22,8 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
+#include <reseal/base/program.h>
 #include <reseal/confine/confine.h>
 
 #include "journal.h"
@@ -91,11 +93,12 @@ int main(int argc, char **argv) {
         const char *config = RS_PATH_CONF_DAEMON;
         RsError err = RS_ERROR_INIT;
 
+        program_environment();
         int r = parse(argc, argv, &config);
         if (r >= 0)
                 return r;
         (void) signal(SIGPIPE, SIG_IGN); /* a TPM or peer that goes away is a failure, not the end */
-        if (run(config, &err) >= 0)
+        if (ossl_program(&err) >= 0 && run(config, &err) >= 0)
                 return 0;
         journal_send(JOURNAL_DAEMON_FAILED, &(JournalFields){ .error = &err }, "reseald cannot run: %s: %s",
                      rs_reason_name(err.reason), err.text);

@@ -23,6 +23,7 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
 #include <reseal/base/text.h>
 #include <reseal/crypto/hpke.h>
 #include <reseal/crypto/ossl-cleanup.h>
@@ -96,7 +97,7 @@ int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE],
         if (r < 0)
                 return r;
         memcpy(ticket.bundle, bundle, sizeof(ticket.bundle));
-        if (RAND_bytes(ticket.id, sizeof(ticket.id)) != 1)
+        if (RAND_bytes_ex(ossl_context(), ticket.id, sizeof(ticket.id), 0) != 1)
                 return rs_fail_ssl(err, INTERNAL, "no random numbers");
 
         ticket_info(&ticket, info);

@@ -13,6 +13,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/format/bundle.h>
 
 #include "lists.h"
@@ -60,7 +61,7 @@ int lists_load(const Options *o, const TrustAnchors *device_ca, const TrustAncho
 /* A slip (PEM, another file) shows here and not at a thousand devices. */
 static int check_form(Span der, const char *path, RsError *err) {
         const unsigned char *p = der.data;
-        X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long) der.size);
+        X509_CRL *crl = ossl_d2i_crl(&p, (long) der.size);
         bool whole = crl && p == der.data + der.size;
 
         X509_CRL_free(crl);

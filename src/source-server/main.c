@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/pki/cms.h>
 
@@ -142,11 +143,25 @@ static int run(const Options *o, RsError *err) {
         return o->verb == VERB_TICKET ? make_tickets(o, offer, o->output, err) : publish(o, offer, err);
 }
 
+static int complain(const RsError *err) {
+        fprintf(stderr, "reseal-source: %s: %s\n", rs_reason_name(err->reason), err->text);
+        return 1;
+}
+
 int main(int argc, char **argv) {
         _cleanup_(options_done) Options options = OPTIONS_INIT;
         RsError err = RS_ERROR_INIT;
+        int r;
 
         (void) umask(022); /* what is made here is for a web server of another user to read; none of it is secret */
+        r = ossl_program(&err);
+        if (r >= 0 && argc > 2 && strcmp(argv[1], "--openssl-config") == 0) {
+                r = ossl_read_config(argv[2], &err);
+                argc -= 2;
+                argv += 2;
+        }
+        if (r < 0)
+                return complain(&err);
         if (options_parse(argc, argv, (uint64_t) time(NULL), &options, &err) < 0) {
                 fprintf(stderr, "reseal-source: %s\n%s", err.text, options_usage);
                 return 2;
@@ -159,9 +174,7 @@ int main(int argc, char **argv) {
                 puts("reseal-source " RS_VERSION);
                 return 0;
         }
-        if (run(&options, &err) < 0) {
-                fprintf(stderr, "reseal-source: %s: %s\n", rs_reason_name(err.reason), err.text);
-                return 1;
-        }
+        if (run(&options, &err) < 0)
+                return complain(&err);
         return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -20,7 +20,8 @@
 #define TIME_MAX (1ull << 40) /* as format-ticket */
 
 const char options_usage[] =
-        "usage: reseal-source ticket  --bundle FILE --output DIR [options] --device FILE...\n"
+        "usage: reseal-source [--openssl-config FILE] COMMAND ...\n"
+        "       reseal-source ticket  --bundle FILE --output DIR [options] --device FILE...\n"
         "       reseal-source publish --bundle FILE --www DIR [options] [--device FILE...]\n"
         "       reseal-source statement --line LINE --latest N --seq S --days D --cert FILE --key URI -o FILE\n"
         "       reseal-source lists --crl FILE [--crl FILE]... -o FILE\n"

@@ -17,6 +17,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/clock.h>
+#include <reseal/base/ossl.h>
 
 #include "https-private.h"
 
@@ -299,6 +300,7 @@ static int prepare(Exchange *x, struct curl_slist **headers, char range[64], RsE
 }
 
 int https_exchange(Exchange *x, RsError *err) {
+        _cleanup_(ossl_leavep) OSSL_LIB_CTX *before = ossl_enter(); /* curl makes its SSL_CTX in the default one */
         _cleanup_(slist_freep) struct curl_slist *headers = NULL;
         char range[64];
         CURLcode code = CURLE_OK;

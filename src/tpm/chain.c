@@ -24,6 +24,7 @@
 
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 
 #include "chain-nv.h"
 #include "policy-step.h"
@@ -50,7 +51,7 @@ int tpm_point_of_certificate(Span der, uint8_t ret[RS_POINT_SIZE], RsError *err)
         uint8_t *spki = NULL;
         int size, r;
 
-        cert = d2i_X509(NULL, &p, (long) der.size);
+        cert = ossl_d2i_x509(&p, (long) der.size);
         if (!cert || p != der.data + der.size)
                 return rs_fail_ssl(err, CHAIN, "not a certificate");
         size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);

@@ -16,6 +16,7 @@
 
 #include <tss2/tss2_esys.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/tpm/tpm.h>
 
 #define TPM_NOTES_MAX 12u
@@ -38,6 +39,7 @@ struct Tpm {
         TSS2_TCTI_CONTEXT *tcti;
         ESYS_CONTEXT *esys;
         ESYS_TR srk; /* found and compared in this connection, else ESYS_TR_NONE */
+        OSSL_LIB_CTX *ossl_before; /* ESYS uses OpenSSL's default context: ours between begin and end */
         bool broken; /* the connection failed: nothing more can be said through it */
         TpmNote notes[TPM_NOTES_MAX];
         unsigned n_notes;

@@ -16,6 +16,7 @@
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/tpm/key.h>
@@ -115,7 +116,7 @@ static bool point_of(const TPMS_ECC_POINT *p, uint8_t ret[RS_POINT_SIZE]) {
 
 static int on_curve(const uint8_t point[RS_POINT_SIZE], RsError *err) {
         _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c =
-                        EVP_PKEY_CTX_new_from_name(NULL, "EC", "?provider!=reseal");
+                        EVP_PKEY_CTX_new_from_name(ossl_context(), "EC", NULL);
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
         char group[] = "prime256v1";
         uint8_t copy[RS_POINT_SIZE];

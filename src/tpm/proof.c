@@ -19,7 +19,9 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
+#include <reseal/crypto/ossl-read.h>
 #include <reseal/tpm/chain.h>
 #include <reseal/tpm/proof.h>
 
@@ -269,7 +271,7 @@ static int verify_signature(EVP_PKEY *key, const Statement *s, RsError *err) {
         EVP_MD_CTX *c = EVP_MD_CTX_new();
         int r = -1;
 
-        if (c && EVP_DigestVerifyInit(c, NULL, EVP_sha256(), NULL, key) == 1)
+        if (c && EVP_DigestVerifyInit_ex(c, NULL, "SHA256", ossl_context(), NULL, key, NULL) == 1)
                 r = EVP_DigestVerify(c, s->signature.data, s->signature.size, s->attest.data, s->attest.size);
         EVP_MD_CTX_free(c);
         return r == 1 ? 0 : rs_fail_ssl(err, SIGNATURE, "the attestation key has not signed this statement");
@@ -291,7 +293,7 @@ int tpm_proof_verify(Span proof, Span nonce, Span spki_der, TpmProof *ret, RsErr
                 return rs_fail(err, ALGORITHM, "an attestation key is a P-256 key");
         if (!span_equal(spki, spki_der))
                 return rs_fail(err, SIGNATURE, "made with another attestation key than this device's");
-        key = d2i_PUBKEY(NULL, &p, (long) spki_der.size);
+        key = ossl_d2i_pubkey(&p, (long) spki_der.size);
         if (!key)
                 return rs_fail_ssl(err, ALGORITHM, "not a public key");
         for (unsigned i = 0; i < N_STATEMENTS; i++) {

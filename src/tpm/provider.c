@@ -2,20 +2,18 @@
 /*
  * provider - the identity key as an EVP_PKEY, so that TLS and CSRs sign with TPM2_Sign.
  *
- * A provider built into the program and registered in OpenSSL's default library context, because that is the
- * one libcurl and libssl use.  It knows one kind of key (EC P-256) and one operation (ECDSA with SHA-256).
+ * A provider built into the program and registered in our library context (base/ossl.h), which is the one libssl
+ * uses while libcurl works for us.  It knows one kind of key (EC P-256) and one operation (ECDSA with SHA-256).
  * What OpenSSL 3.0 to 3.5 need from it, each found by a handshake or CSR that failed without:
  *   - export refuses the private half.  OpenSSL first offers the key to the default provider's ECDSA by
  *    exporting it; a key management that then hands out the public half gets "missing private key" (the fault
  *    of tpm2-openssl 1.1.1);
  *  - import takes group and point, so that TLS can compare the certificate's key with ours (match);
  *  - dupctx: EVP_DigestSignFinal signs with a copy of the context, X509_REQ_sign fails without one;
- *   - the digest is computed in software, fetched with provider=default: a fetch without properties could
- *    come back here;
+ *   - the digest is computed in software: the context's default properties keep the fetch from coming back here;
  *  - the query for the ECDSA algorithm identifier (DER), or CSRs have no signature algorithm;
- *   - default properties "?provider!=reseal" for the whole process: nothing else may ever land here, neither
- *    a peer's certificate nor an ephemeral key;
- *  - "default" is loaded by name, because OpenSSL loads it by itself only while nothing else was loaded.
+ *   - default properties "?provider!=reseal" in the context: nothing else may ever land here, neither a peer's
+ *    certificate nor an ephemeral key.
  * One handshake of TLS 1.3 is one TPM2_Sign (S29, counted).  The TPM is reached through tpm_key_sign alone:
  * mutex, lock file and reconnection come with it.
  *
@@ -29,6 +27,7 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 
+#include <reseal/base/ossl.h>
 #include <reseal/crypto/ossl-cleanup.h>
 #include <reseal/tpm/key.h>
 
@@ -36,6 +35,7 @@
 
 #define PROVIDER_NAME "reseal"
 #define PROPERTIES "provider=reseal"
+#define ASK_FOR PROPERTIES ",-fips" /* whatever else the context asks of algorithms: this one is the TPM's */
 #define PARAM_OWNER "reseal-owner" /* octets of an Owner, valid in this process only */
 #define SIGNATURE_MAX 72
 
@@ -262,7 +262,7 @@ static int digest_sign_init(void *context, const char *digest_name, void *key, c
 
         if (!sign_init(context, key, params))
                 return 0;
-        sha256 = EVP_MD_fetch(NULL, "SHA256", "provider=default");
+        sha256 = EVP_MD_fetch(ossl_context(), "SHA256", NULL);
         if (!sha256 || (digest_name && *digest_name && !EVP_MD_is_a(sha256, digest_name)))
                 return 0;
         if (!s->digest)
@@ -392,20 +392,9 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in
 static pthread_once_t registered_once = PTHREAD_ONCE_INIT;
 static bool registered;
 
-/* Held until the process ends; given back before OpenSSL's own clean-up, which runs after handlers set later. */
-static OSSL_PROVIDER *loaded_default, *loaded_ours;
-
-static void unload_providers(void) {
-        (void) OSSL_PROVIDER_unload(loaded_ours);
-        (void) OSSL_PROVIDER_unload(loaded_default);
-}
-
 static void register_provider(void) {
-        loaded_default = OSSL_PROVIDER_load(NULL, "default");
-        if (!loaded_default || OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) != 1)
-                return;
-        loaded_ours = OSSL_PROVIDER_load(NULL, PROVIDER_NAME);
-        registered = loaded_ours && atexit(unload_providers) == 0 && EVP_set_default_properties(NULL, "?provider!=" PROVIDER_NAME) == 1;
+        registered = OSSL_PROVIDER_add_builtin(ossl_context(), PROVIDER_NAME, provider_init) == 1 &&
+                     OSSL_PROVIDER_load(ossl_context(), PROVIDER_NAME); /* as long as the context, which is for ever */
 }
 
 int tpm_key_evp(Tpm *t, const TpmKey *key, EVP_PKEY **ret, RsError *err) {
@@ -428,7 +417,7 @@ int tpm_key_evp(Tpm *t, const TpmKey *key, EVP_PKEY **ret, RsError *err) {
         if (!registered)
                 return rs_fail_ssl(err, INTERNAL, "register the TPM key with OpenSSL");
         memcpy(point, key->point, sizeof(point));
-        c = EVP_PKEY_CTX_new_from_name(NULL, "EC", PROPERTIES);
+        c = EVP_PKEY_CTX_new_from_name(ossl_context(), "EC", ASK_FOR);
         if (!c || EVP_PKEY_fromdata_init(c) != 1 ||
             EVP_PKEY_fromdata(c, &made, EVP_PKEY_KEYPAIR, params) != 1)
                 return rs_fail_ssl(err, INTERNAL, "the TPM key as a key of OpenSSL");

@@ -216,6 +216,7 @@ int tpm_begin(Tpm *t, RsError *err) {
         int r = 0;
 
         (void) pthread_mutex_lock(&t->mutex);
+        t->ossl_before = ossl_enter();
         if (!t->shared)
                 r = take_lock(t, err);
         if (r >= 0)
@@ -224,6 +225,7 @@ int tpm_begin(Tpm *t, RsError *err) {
                 disconnect(t);
                 closep(&t->lock_fd);
                 t->lock_fd = -EBADF;
+                ossl_leave(t->ossl_before);
                 (void) pthread_mutex_unlock(&t->mutex);
         }
         return r;
@@ -245,6 +247,7 @@ int tpm_end(Tpm *t, int r) {
                 disconnect(t);
         closep(&t->lock_fd);
         t->lock_fd = -EBADF;
+        ossl_leave(t->ossl_before);
         (void) pthread_mutex_unlock(&t->mutex);
         return r;
 }

@@ -32,6 +32,8 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
+#include <reseal/base/program.h>
 #include <reseal/base/text.h>
 #include <reseal/confine/confine.h>
 
@@ -346,13 +348,16 @@ int main(int argc, char **argv) {
         Options options;
         int r, status;
 
+        program_environment();
         (void) signal(SIGPIPE, SIG_IGN); /* a TPM or peer that goes away is a failure, not the end */
         options = parse_options(argc, argv, &status);
         if (status >= 0)
                 return status;
         journal_init("reseal-writer");
         (void) umask(0077);
-        r = start(&m, &options, &err);
+        r = ossl_program(&err);
+        if (r >= 0)
+                r = start(&m, &options, &err);
         if (r >= 0) {
                 (void) sd_notify(0, "READY=1");
                 r = sd_event_loop(m.loop);

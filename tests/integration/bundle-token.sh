@@ -40,7 +40,7 @@ activate = 1
 [algorithms]
 default_properties = ?provider=tpm2,tpm2.digest!=yes
 C
-with_token() { OPENSSL_CONF=$token/openssl.cnf "$@"; }
+with_token() { "$1" --openssl-config "$token/openssl.cnf" "${@:2}"; }
 
 build "$dir/t.rsb" --no-sign --no-encrypt
 authority=(--authority "$pki/firmware/authority.pem")
@@ -54,6 +54,9 @@ expect 0 "$bundle" attach --link "$token/7.rsl" "$dir/t.rsb"
 expect 0 "$bundle" verify --root "$root" "$dir/t.rsb"
 expect 0 "$bundle" extract --manifest "$dir/t.cms" "$dir/t.rsb"
 expect 0 openssl cms -verify -inform DER -in "$dir/t.cms" -CAfile "$root" -purpose any -ignore_critical -out /dev/null
+# a variable of the environment is no way in: the provider is not there
+OPENSSL_CONF=$token/openssl.cnf refused Config "$bundle" sign --cert "$token/signer.pem" --key handle:0x81010001 "$dir/t.rsb"
 # a handle that holds no key is a reason, not a crash
 refused 'Config|Signature' with_token "$bundle" sign --cert "$token/signer.pem" --key handle:0x81010099 "$dir/t.rsb"
+refused Crypto "$bundle" --openssl-config "$token/none.cnf" info "$dir/t.rsb"
 echo "signed by a key in a token"

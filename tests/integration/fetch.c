@@ -21,6 +21,7 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
+#include <reseal/base/ossl.h>
 #include <reseal/base/text.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/pki/cms.h>
@@ -177,6 +178,8 @@ static int run(const char *verb, const char *url, RsError *err) {
 int main(int argc, char **argv) {
         RsError err = RS_ERROR_INIT;
 
+        if (ossl_program(&err) < 0)
+                return 2;
         config = HTTPS_CONFIG_DEFAULT;
         cancel_fd = eventfd(0, EFD_CLOEXEC);
         int first = parse(argc, argv);

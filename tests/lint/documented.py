@@ -14,6 +14,7 @@ PARSERS = {
     'docs/man/reseal.conf.5': ['src/reseald/config.c', 'src/tpm/config.c'],
     'docs/man/writer.conf.5': ['src/writer/config.c', 'src/tpm/config.c', 'src/boot/boot.c', 'src/slot/map.c'],
     'docs/man/health.conf.5': ['src/health/config.c'],
+    'docs/man/crypto.conf.5': ['src/base/ossl.c'],
 }
 # manual page -> the table (ConfigKey) of the program that reads the file, with the rows that rooms bring
 TABLES = {
@@ -22,7 +23,7 @@ TABLES = {
                                'include/reseal/slot/map.h'],
 }
 ROW = re.compile(r'\{ "([\w *]+)", "([\w-]+)", (?:NULL|"[^"]*"|(?:RS|TPM)_\w+(?:\(\w+\))?) \}')
-SAMPLES = {'conf/health.conf': 'docs/man/health.conf.5', 'conf/reseal.conf': 'docs/man/reseal.conf.5', 'conf/writer.conf': 'docs/man/writer.conf.5'}
+SAMPLES = {'conf/crypto.conf': 'docs/man/crypto.conf.5', 'conf/health.conf': 'docs/man/health.conf.5', 'conf/reseal.conf': 'docs/man/reseal.conf.5', 'conf/writer.conf': 'docs/man/writer.conf.5'}
 INSTALLED = {'docs/man/': 'docs/meson.build', 'conf/': 'conf/meson.build', 'systemd/': 'systemd/meson.build'}
 
 

@@ -27,6 +27,7 @@
 
 #define RS_PATH_CONF_DAEMON "/etc/reseal/reseal.conf"
 #define RS_PATH_CONF_WRITER "/etc/reseal/writer.conf"
+#define RS_PATH_CONF_CRYPTO "/etc/reseal/crypto.conf"
 #define RS_PATH_CONF_HEALTH "/etc/reseal/health.conf"
 #define RS_PATH_STATE_DAEMON "/var/lib/reseal"
 #define RS_PATH_STATE_WRITER "/var/lib/reseal-writer"
