@@ -5,6 +5,6 @@
 setenv at_kernel 0x2000000
 setenv at_initrd 0x8000000
 setenv at_script 0x1000000
-setenv reseal_start 'setenv bootargs root=/dev/mapper/root ro @CMDLINE@ reseal.slot=${reseal_slot} ${reseal_trial}; load mmc 0:1 ${at_kernel} /${reseal_slot}/vmlinuz && load mmc 0:1 ${at_initrd} /${reseal_slot}/initrd && zboot ${at_kernel} - ${at_initrd} ${filesize}'
+setenv reseal_start 'mmc rescan; setenv bootargs root=/dev/mapper/root ro @CMDLINE@ reseal.slot=${reseal_slot} ${reseal_trial}; load mmc 0:1 ${at_kernel} /${reseal_slot}/vmlinuz && load mmc 0:1 ${at_initrd} /${reseal_slot}/initrd && zboot ${at_kernel} - ${at_initrd} ${filesize}'
 load mmc 0:1 ${at_script} /reseal.scr && source ${at_script}
 echo "Reseal: nothing can be started"

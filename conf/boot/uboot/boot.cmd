@@ -4,7 +4,9 @@
 # Needs what reseal.config asks for, a redundant environment among it.  docs/boot.md tells what the variables mean.
 #
 # The board sets reseal_start: how slot ${reseal_slot} is started, with ${reseal_trial} on the kernel command line; it
-# returns only if that cannot be done.  A kernel that hangs must be ended by panic= or a watchdog, or nothing falls back.
+# returns only if that cannot be done.  Then it is run again, twice: a medium that once did not answer in time is no reason to
+# give the slot up.  It begins with what sets the medium up anew, mmc rescan say, or that will not answer the next time either.
+# A kernel that hangs must be ended by panic= or a watchdog, or nothing falls back.
 
 # Only what Reseal writes is believed, all of it or nothing: whoever can write the environment can put anything there, and it
 # would become the slot's name, a path, a part of the kernel command line.  The shell puts the value of a variable between
@@ -65,7 +67,10 @@ for s in ${BOOT_ORDER}; do
       saveenv
       if test "0x${reseal_left}" -lt 2; then echo "Reseal: slot ${s} did not come up; starts left after this one: ${reseal_left}"; fi
       setenv reseal_trial
-      run reseal_start
+      for n in 1 2 3; do
+        run reseal_start
+        echo "Reseal: slot ${s} cannot be loaded (${n} of 3)"
+      done
     fi
   elif test "0x${reseal_left}" -gt 0; then
     # Counted first, then started: an attempt that cannot be written down would be repeated for ever.
@@ -75,7 +80,10 @@ for s in ${BOOT_ORDER}; do
       echo "Reseal: trying slot ${s}, attempts left after this one: ${reseal_left}"
       # For the kernel command line, tells reseal-health that this is a trial.
       setenv reseal_trial reseal.trial
-      run reseal_start
+      for n in 1 2 3; do
+        run reseal_start
+        echo "Reseal: slot ${s} cannot be loaded (${n} of 3)"
+      done
     fi
   fi
 done
