@@ -6,10 +6,14 @@
  * regular files only, so that neither a FIFO nor a device can hold a daemon up, and a cap before
  * anything is allocated.
  *
- * Replacing: the new content goes to "<name>.new" in the same directory and is on the medium before
- * rename() makes it visible; then the directory is synced.  The temporary name is fixed, so that power
- * cuts cannot fill a directory with leftovers; because it is fixed, whoever writes holds a lock on the
- * temporary file until the rename, and a second writer waits instead of mixing bytes.
+ * Replacing: the new content goes to a temporary file in the same directory and is on the medium, with its mode and
+ * owner, before rename() makes it visible; then the directory is synced.  The temporary file is where others could lay
+ * hands on what we write, so its name goes by whose directory it is:
+ * - where only root and we can make names, it is fixed ("<name>.new"), so that power cuts cannot fill the directory
+ *   with leftovers; because it is fixed, whoever writes holds a lock on it until the rename, and a second writer waits
+ *   instead of mixing bytes.  A leftover that is not ours alone is removed, never written into;
+ * - elsewhere (/tmp, a state directory of another user, a directory of a group) it is random and made with O_EXCL:
+ *   nobody can have it open, lock it, or have a file of his own taken for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,11 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/directory.h>
 #include <reseal/base/file.h>
+#include <reseal/base/text.h>
 
 /* 1 with an open descriptor, 0 if there is no such file. */
 static int open_regular(int dir_fd, const char *path, int *ret_fd, struct stat *ret_st, RsError *err) {
@@ -92,6 +99,14 @@ int file_read(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data,
         return 1;
 }
 
+/* A secret that another user put there is one that he knows.  Whoever passes a directory vouches for its owner, too. */
+static bool owner_is_trusted(int dir_fd, const struct stat *file) {
+        struct stat dir;
+
+        return file->st_uid == 0 || file->st_uid == geteuid() ||
+               (dir_fd != AT_FDCWD && fstat(dir_fd, &dir) == 0 && file->st_uid == dir.st_uid);
+}
+
 int file_read_secret(int dir_fd, const char *path, size_t max_size, Secret **ret, RsError *err) {
         _cleanup_(secret_freep) Secret *s = NULL;
         _cleanup_(closep) int fd = -EBADF;
@@ -105,6 +120,9 @@ int file_read_secret(int dir_fd, const char *path, size_t max_size, Secret **ret
                 return r;
         if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
                 return rs_fail_errno(err, EPERM, "%s: open to group or others", path);
+        if (!owner_is_trusted(dir_fd, &st))
+                return rs_fail_errno(err, EPERM, "%s: belongs to user %u, who then knows it; remove it", path,
+                                     (unsigned) st.st_uid);
         if (st.st_size < 0 || (uint64_t) st.st_size > max_size || (uint64_t) st.st_size > RS_SECRET_MAX)
                 return rs_fail_errno(err, EFBIG, "%s", path);
 
@@ -129,7 +147,7 @@ static int open_parent(int dir_fd, const char *path, int *ret_fd, const char **r
         const char *slash = strrchr(path, '/');
         char parent[PATH_MAX] = ".";
         const char *name = slash ? slash + 1 : path;
-        int fd;
+        int r;
 
         if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
                 return rs_fail_errno(err, EINVAL, "%s", path);
@@ -141,16 +159,18 @@ static int open_parent(int dir_fd, const char *path, int *ret_fd, const char **r
                 memcpy(parent, path, n);
                 parent[n] = '\0';
         }
-        fd = openat(dir_fd, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return rs_fail_errno(err, errno, "%s", path);
-        *ret_fd = fd;
-        *ret_name = name;
-        return 0;
+        r = directory_open(dir_fd, parent, ret_fd, err);
+        if (r >= 0)
+                *ret_name = name;
+        return r;
 }
 
-/* Opens and locks the temporary file.  Whoever held the lock before us has renamed or removed what we
- * opened: then the name no longer leads to our inode, and we try again. */
+static bool ours_alone(const struct stat *st) {
+        return st->st_uid == geteuid() && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* Opens and locks the temporary file of a directory of our own.  Whoever held the lock before us has renamed or removed
+ * what we opened: then the name no longer leads to our inode, and we try again. */
 static int open_locked(int parent_fd, const char *temp, int *ret_fd) {
         for (;;) {
                 _cleanup_(closep) int fd = -EBADF;
@@ -173,16 +193,51 @@ static int open_locked(int parent_fd, const char *temp, int *ret_fd) {
                         continue;
                 if (!S_ISREG(ours.st_mode) || ours.st_nlink != 1)
                         return -EEXIST;
+                if (!ours_alone(&ours)) {
+                        /* of a cut between the owner or the mode and the rename; others may have it open */
+                        if (unlinkat(parent_fd, temp, 0) < 0 && errno != ENOENT)
+                                return -errno;
+                        continue;
+                }
                 *ret_fd = TAKE_FD(fd);
                 return 0;
         }
 }
 
-static int fill(int fd, Span content, mode_t mode, RsError *err) {
+int file_temporary(int dir_fd, const char *name, FileTemporary *ret, RsError *err) {
+        char hex[HEX_SIZE(8)];
+        uint8_t random[8];
+        int n;
+
+        if (getrandom(random, sizeof(random), 0) != (ssize_t) sizeof(random))
+                return rs_fail_errno(err, errno, "random numbers of the kernel");
+        hex_encode(SPAN_ARRAY(random), hex);
+        n = snprintf(ret->name, sizeof(ret->name), ".%s.%s", name, hex);
+        if (n < 0 || (size_t) n >= sizeof(ret->name))
+                return rs_fail_errno(err, ENAMETOOLONG, "%s", name);
+        ret->fd = openat(dir_fd, ret->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return ret->fd < 0 ? rs_fail_errno(err, errno, "%s", ret->name) : 0;
+}
+
+static int open_temporary(int parent_fd, const char *name, FileTemporary *ret, RsError *err) {
+        int n, r;
+
+        if (!directory_is_ours(parent_fd))
+                return file_temporary(parent_fd, name, ret, err);
+        n = snprintf(ret->name, sizeof(ret->name), "%s.new", name);
+        if (n < 0 || (size_t) n >= sizeof(ret->name))
+                return rs_fail_errno(err, ENAMETOOLONG, "%s", name);
+        r = open_locked(parent_fd, ret->name, &ret->fd);
+        return r < 0 ? rs_fail_errno(err, r, "%s", ret->name) : 0;
+}
+
+static int fill(int fd, Span content, const FileOwner *owner, mode_t mode, RsError *err) {
         int r;
 
         if (ftruncate(fd, 0) < 0)
                 return rs_fail_errno(err, errno, "truncate");
+        if (owner && fchown(fd, owner->uid, owner->gid) < 0)
+                return rs_fail_errno(err, errno, "owner");
         if (fchmod(fd, mode & 07777) < 0)
                 return rs_fail_errno(err, errno, "chmod");
         r = file_pwrite_all(fd, content.data, content.size, 0, err);
@@ -193,31 +248,33 @@ static int fill(int fd, Span content, mode_t mode, RsError *err) {
         return 0;
 }
 
-int file_replace(int dir_fd, const char *path, Span content, mode_t mode, RsError *err) {
+int file_replace_for(int dir_fd, const char *path, Span content, const FileOwner *owner, mode_t mode, RsError *err) {
         _cleanup_(closep) int parent_fd = -EBADF, fd = -EBADF;
-        char temp[NAME_MAX + 1];
+        FileTemporary temp = { .fd = -EBADF };
         const char *name;
         int r;
 
         r = open_parent(dir_fd, path, &parent_fd, &name, err);
         if (r < 0)
                 return r;
-        if ((size_t) snprintf(temp, sizeof(temp), "%s.new", name) >= sizeof(temp))
-                return rs_fail_errno(err, ENAMETOOLONG, "%s", path);
-
-        r = open_locked(parent_fd, temp, &fd);
+        r = open_temporary(parent_fd, name, &temp, err);
         if (r < 0)
-                return rs_fail_errno(err, r, "%s.new", path);
-        r = fill(fd, content, mode, err);
-        if (r == 0 && renameat(parent_fd, temp, parent_fd, name) < 0)
+                return rs_context(err, "%s", path);
+        fd = temp.fd;
+        r = fill(fd, content, owner, mode, err);
+        if (r == 0 && renameat(parent_fd, temp.name, parent_fd, name) < 0)
                 r = rs_fail_errno(err, errno, "rename");
         if (r < 0) {
-                (void) unlinkat(parent_fd, temp, 0); /* a full disk must get its space back */
+                (void) unlinkat(parent_fd, temp.name, 0); /* a full disk must get its space back */
                 return rs_context(err, "%s", path);
         }
         if (fsync(parent_fd) < 0)
                 return rs_fail_errno(err, errno, "%s: fsync of the directory", path);
         return 0;
+}
+
+int file_replace(int dir_fd, const char *path, Span content, mode_t mode, RsError *err) {
+        return file_replace_for(dir_fd, path, content, NULL, mode, err);
 }
 
 int file_remove(int dir_fd, const char *path, RsError *err) {

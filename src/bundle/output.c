@@ -2,9 +2,9 @@
 /*
  * output - temporary file, sync, rename, sync of the directory.
  *
- * The temporary file has a random name and lies beside the final one: a rename cannot cross file systems, and two
- * runs at once must not mix their bytes.  Gigabytes are written, so file_replace of the base room (which takes its
- * content from memory) is not the tool.
+ * The temporary file has a random name (file_temporary of the base room) and lies beside the final one: a rename
+ * cannot cross file systems, and two runs at once must not mix their bytes.  Gigabytes are written, so file_replace of
+ * the base room (which takes its content from memory) is not the tool.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +13,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <reseal/base/directory.h>
+#include <reseal/base/file.h>
+
 #include "output.h"
 
 struct Output {
         int dir_fd;
-        int fd;
         char *path; /* as given, for messages */
         char *name; /* final name in dir_fd */
-        char *temp; /* temporary path, NULL once it is gone */
+        FileTemporary temp; /* its name empty once it is gone; fd stays */
 };
 
 /* The directory part of path; "." when there is none. */
@@ -51,7 +53,7 @@ int output_open(const char *path, mode_t mode, Output **ret, RsError *err) {
 
         if (!o)
                 return rs_fail_oom(err);
-        o->dir_fd = o->fd = -EBADF;
+        o->dir_fd = o->temp.fd = -EBADF;
         r = directory_of(path, directory, err);
         if (r < 0)
                 return r;
@@ -59,35 +61,27 @@ int output_open(const char *path, mode_t mode, Output **ret, RsError *err) {
         o->name = strdup(strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
         if (!o->path || !o->name)
                 return rs_fail_oom(err);
-        o->dir_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (o->dir_fd < 0)
-                return rs_fail_errno(err, errno, "%s", directory);
-        if (asprintf(&o->temp, "%s/.%s.XXXXXX", directory, o->name) < 0) {
-                o->temp = NULL;
-                return rs_fail_oom(err);
-        }
-        o->fd = mkostemp(o->temp, O_CLOEXEC);
-        if (o->fd < 0) {
-                r = rs_fail_errno(err, errno, "%s", o->temp);
-                free(TAKE_PTR(o->temp));
-                return r;
-        }
-        if (fchmod(o->fd, mode & ~current_umask()) < 0)
-                return rs_fail_errno(err, errno, "%s", o->temp);
+        r = directory_open(AT_FDCWD, directory, &o->dir_fd, err);
+        if (r >= 0)
+                r = file_temporary(o->dir_fd, o->name, &o->temp, err);
+        if (r < 0)
+                return rs_context(err, "%s", path);
+        if (fchmod(o->temp.fd, mode & ~current_umask()) < 0)
+                return rs_fail_errno(err, errno, "%s", path);
         *ret = TAKE_PTR(o);
         return 0;
 }
 
 int output_fd(const Output *o) {
-        return o->fd;
+        return o->temp.fd;
 }
 
 int output_commit(Output *o, RsError *err) {
-        if (fsync(o->fd) < 0)
+        if (fsync(o->temp.fd) < 0)
                 return rs_fail_errno(err, errno, "%s", o->path);
-        if (renameat(AT_FDCWD, o->temp, o->dir_fd, o->name) < 0)
+        if (renameat(o->dir_fd, o->temp.name, o->dir_fd, o->name) < 0)
                 return rs_fail_errno(err, errno, "%s", o->path);
-        free(TAKE_PTR(o->temp));
+        *o->temp.name = '\0';
         if (fsync(o->dir_fd) < 0)
                 return rs_fail_errno(err, errno, "%s: fsync of the directory", o->path);
         return 0;
@@ -95,11 +89,10 @@ int output_commit(Output *o, RsError *err) {
 
 Output *output_free(Output *o) {
         if (o) {
-                if (o->temp)
-                        (void) unlink(o->temp); /* nothing better to do while failing */
-                closep(&o->fd);
+                if (o->temp.fd >= 0 && *o->temp.name != '\0')
+                        (void) unlinkat(o->dir_fd, o->temp.name, 0); /* nothing better to do while failing */
+                closep(&o->temp.fd);
                 closep(&o->dir_fd);
-                free(o->temp);
                 free(o->name);
                 free(o->path);
                 free(o);
@@ -108,22 +101,26 @@ Output *output_free(Output *o) {
 }
 
 int output_scratch(const char *path, int *ret_fd, RsError *err) {
-        _cleanup_(closep) int fd = -EBADF;
-        char directory[PATH_MAX], temp[PATH_MAX + 16];
+        _cleanup_(closep) int fd = -EBADF, dir_fd = -EBADF;
+        char directory[PATH_MAX];
+        FileTemporary temp;
         int r;
 
         r = directory_of(path, directory, err);
         if (r < 0)
                 return r;
-        fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        r = directory_open(AT_FDCWD, directory, &dir_fd, err);
+        if (r < 0)
+                return r;
+        fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         if (fd < 0) {
                 /* Not every file system has nameless files: a name for a moment then. */
-                (void) snprintf(temp, sizeof(temp), "%s/.reseal.XXXXXX", directory);
-                fd = mkostemp(temp, O_CLOEXEC);
-                if (fd < 0)
-                        return rs_fail_errno(err, errno, "%s", directory);
-                if (unlink(temp) < 0)
-                        return rs_fail_errno(err, errno, "%s", temp);
+                r = file_temporary(dir_fd, "reseal", &temp, err);
+                if (r < 0)
+                        return rs_context(err, "%s", directory);
+                fd = temp.fd;
+                if (unlinkat(dir_fd, temp.name, 0) < 0)
+                        return rs_fail_errno(err, errno, "%s/%s", directory, temp.name);
         }
         *ret_fd = TAKE_FD(fd);
         return 0;

@@ -17,6 +17,7 @@
 
 #include <openssl/pem.h>
 
+#include <reseal/base/directory.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/base/ossl.h>
@@ -133,11 +134,12 @@ static int write_statement(int dir_fd, Tpm *t, const TpmKey keys[_TPM_KEY_PURPOS
 int request_write(const Options *o, Tpm *t, const TpmKey keys[_TPM_KEY_PURPOSE_MAX], unsigned *n_written,
                   RsError *err) {
         static const char *const names[] = { "unwrap.pub", "attest.pub", "unwrap.attest", "identity.csr" };
-        _cleanup_(closep) int dir_fd = open(o->csr_out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = 0;
+        _cleanup_(closep) int dir_fd = -EBADF;
+        int r;
 
-        if (dir_fd < 0)
-                return rs_fail_errno(err, errno, "directory for requests %s", o->csr_out);
+        r = directory_open(AT_FDCWD, o->csr_out, &dir_fd, err);
+        if (r < 0)
+                return rs_context(err, "directory for requests");
         for (unsigned i = 0; r >= 0 && i < ELEMENTSOF(names); i++) {
                 if (faccessat(dir_fd, names[i], F_OK, 0) == 0)
                         continue;

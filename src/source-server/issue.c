@@ -21,6 +21,7 @@
 #include <openssl/x509.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/directory.h>
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/base/ossl.h>
@@ -160,12 +161,13 @@ static int batch_remember(Batch *b, const uint8_t device[RS_DIGEST_SIZE], X509 *
 
 static int make_directory(const char *parent, const char *name, int *ret_fd, RsError *err) {
         _cleanup_(closep) int parent_fd = -EBADF, fd = -EBADF;
+        int r;
 
         if (mkdir(parent, 0755) < 0 && errno != EEXIST)
                 return rs_fail_errno(err, errno, "%s", parent);
-        parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (parent_fd < 0)
-                return rs_fail_errno(err, errno, "%s", parent);
+        r = directory_open(AT_FDCWD, parent, &parent_fd, err);
+        if (r < 0)
+                return r;
         if (mkdirat(parent_fd, name, 0755) < 0 && errno != EEXIST)
                 return rs_fail_errno(err, errno, "%s/%s", parent, name);
         fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

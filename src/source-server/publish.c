@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/directory.h>
 #include <reseal/base/file.h>
 
 #include "publish.h"
@@ -27,15 +28,9 @@ static int temporary_name(char ret[NAME_SIZE], const char *name, RsError *err) {
 }
 
 static int open_directory(const char *directory, int *ret_fd, RsError *err) {
-        int fd;
-
         if (mkdir(directory, 0755) < 0 && errno != EEXIST)
                 return rs_fail_errno(err, errno, "%s", directory);
-        fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return rs_fail_errno(err, errno, "%s", directory);
-        *ret_fd = fd;
-        return 0;
+        return directory_open(AT_FDCWD, directory, ret_fd, err);
 }
 
 /* For pairs of file systems between which copy_file_range does not work. */

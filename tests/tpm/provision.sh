@@ -10,7 +10,7 @@ provision=$BUILD_ROOT/src/provision/reseal-provision
 pki=$here/../fixtures/make-pki.sh
 
 d=$(mktemp -d /tmp/reseal-provision.XXXXXX)
-trap 'swtpm_down "$d/tpm"; swtpm_down "$d/tpm2"; swtpm_down "$d/tpm3"; rm -rf "$d"' EXIT
+trap 'swtpm_down "$d/tpm"; swtpm_down "$d/tpm2"; swtpm_down "$d/tpm3"; swtpm_down "$d/tpm5"; rm -rf "$d"' EXIT
 mkdir "$d/tpm" "$d/tpm2" "$d/csr"
 swtpm_up "$d/tpm"
 
@@ -48,6 +48,40 @@ assert r['tpm']['owner_auth_set'] and r['tpm']['lockout_auth_set'], r
 assert set(r['keys']) == {'identity', 'unwrap', 'attest'}, r
 P
 ! grep -riq 'auth.*[0-9a-f]\{64\}' "$d/receipt" "$d/state" "$d/out" || fail "an authorization value is kept"
+
+echo "--- what another user has put on root's way leads nowhere"
+theirs() { chown -h 65534:65534 "$@"; }
+refused() { # refused TEXT [more]: init of device 5
+        ! init 5 tpm5 "$d/five.conf" "${@:2}" 2>"$d/out" || fail "not refused: $1"
+        grep -q "$1" "$d/out" || fail "$(cat "$d/out")"
+}
+mkdir "$d/tpm5" "$d/csr5" "$d/state5" "$d/boot"
+swtpm_up "$d/tpm5"
+conf "$d/five.conf" "swtpm:path=$d/tpm5/s"
+# (a state directory of reseald: reseald may have been taken over)
+theirs "$d/state5"
+ln -s "$d/boot" "$d/state5/keys"
+theirs "$d/state5/keys"
+refused 'open keys'
+[ "$(stat -c '%u:%g' "$d/boot")" = 0:0 ] || fail "what the link leads to was given away"
+rm "$d/state5/keys"
+mkdir "$d/state5/keys"
+theirs "$d/state5/keys"
+refused 'move it away'
+rmdir "$d/state5/keys"
+# (a directory in which anybody may write, as /tmp)
+mkdir -m 1777 "$d/sticky"
+printf '[escrow]\nowner-auth = %064d\nlockout-auth = %064d\n' 1 1 >"$d/sticky/escrow"
+chmod 600 "$d/sticky/escrow"
+theirs "$d/sticky/escrow"
+refused 'belongs neither to root nor to this user' --escrow "$d/sticky/escrow"
+rm "$d/sticky/escrow"
+: >"$d/sticky/escrow.new"
+chmod 666 "$d/sticky/escrow.new"
+theirs "$d/sticky/escrow.new"
+init 5 tpm5 "$d/five.conf" --escrow "$d/sticky/escrow" 2>"$d/out" || fail "$(cat "$d/out")"
+[ "$(stat -c '%u %a' "$d/sticky/escrow")" = '0 600' ] || fail "the escrow is $(stat -c '%u %a' "$d/sticky/escrow")"
+[ "$(stat -c '%u %s' "$d/sticky/escrow.new")" = '65534 0' ] || fail "another user's file got the escrow"
 
 echo "--- so does one behind a resource manager, where the connection is kept: data volume first, then the rest, then nothing"
 mkdir "$d/tpm3" "$d/csr3"
