@@ -8,7 +8,8 @@
  * CrlRollback).
  *
  * The TPM is written when something rose that must not fall: a trust set, a revocation list, or the floor of
- * the time by more than a day.  A poll that brings nothing new writes nothing.
+ * the time by more than a day.  A poll that brings nothing new writes nothing.  Only a time-stamp for our nonce and a
+ * release at W7 raise that floor, each within the bounds of trust/clock.h; lists, statements and links raise nothing.
  *
  * Files in the state directory: trust.set, trust.next and crls (room trust), clock, statement, accepted.link.
  *
@@ -78,7 +79,7 @@ static int load_files(Installer *i, RsError *err) {
         size_t size;
         int r;
 
-        trust_clock_init(&k->clock, i->device.build_time, i->tpm.record.time_floor);
+        trust_clock_init(&k->clock, i->device.build_time, i->tpm.record.time_floor, i->tpm.record.time_base);
         r = file_read(i->device.state_fd, FILE_CLOCK, FILE_MAX, &clock, &size, err);
         if (r > 0)
                 r = trust_clock_restore(&k->clock, SPAN(clock, size), i->device.boot_id, boottime_msec(), err);
@@ -163,6 +164,8 @@ int knowledge_refresh(Installer *i, RsError *err) {
         /* What lies there and is no good set changes nothing; reseal-certstore would not have stored it: it is told. */
         (void) adopt(i, &why);
         note_alarm(&i->knowledge, INSTALL_ALARM_TRUST_SET, &why);
+        if (i->knowledge.loaded)
+                trust_clock_follow(&i->knowledge.clock, i->tpm.record.time_floor, i->tpm.record.time_base);
         r = i->knowledge.loaded ? 0 : load_files(i, err);
         if (r == 0)
                 look_at_signer(i);
@@ -188,13 +191,12 @@ void knowledge_for_gate(Installer *i, GateInput *ret) {
 }
 
 void knowledge_for_record(Installer *i, const SignerInfo *signer, TpmRecord *record) {
-        TrustClock *clock = &i->knowledge.clock;
+        TpmClockReading reading;
 
-        trust_clock_raise(clock, signer->not_before);
         if (trust_store_crl_number(i->knowledge.store) > record->crl_number)
                 record->crl_number = trust_store_crl_number(i->knowledge.store);
-        if (clock->floor > record->time_floor)
-                record->time_floor = clock->floor;
+        trust_clock_accept(&i->knowledge.clock, signer->not_before, boottime_msec(), tpm_clock(i, &reading),
+                           &record->time_floor, &record->time_base);
 }
 
 int knowledge_keep_link(Installer *i, Span link, RsError *err) {
@@ -273,15 +275,17 @@ static int save_clock(Installer *i, RsError *err) {
         if (r < 0 || !trust_clock_worth_writing(&i->knowledge.clock, next.time_floor))
                 return r;
         next.time_floor = i->knowledge.clock.floor;
+        next.time_base = i->knowledge.clock.base;
         return commit(i, &next, err);
 }
 
 static int take_time(Installer *i, Span bytes, bool *ret_changed, RsError *err) {
         Knowledge *k = &i->knowledge;
         const TrustAnchors *anchors = trust_store_time(k->store);
+        RsError unused = RS_ERROR_INIT;
         TpmClockReading reading;
+        uint64_t time, accuracy, answered;
         PathRules rules = { 0 };
-        uint64_t time, accuracy;
         TimeInterval now;
         int r;
 
@@ -295,11 +299,15 @@ static int take_time(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         rules.time_high = now.high;
         rules.crls = trust_store_crls(k->store);
         r = timestamp_verify(bytes, k->nonce, anchors, &rules, &time, &accuracy, err);
-        if (r == 0)
-                r = trust_clock_prove(&k->clock, time, accuracy, k->asked_msec, boottime_msec(), tpm_clock(i, &reading),
-                                      err);
         if (r < 0)
                 return r;
+        answered = boottime_msec();
+        r = trust_clock_prove(&k->clock, time, accuracy, k->asked_msec, answered, tpm_clock(i, &reading), err);
+        if (r < 0) {
+                if (trust_clock_doubt(&k->clock, time, accuracy, k->asked_msec, answered))
+                        (void) save_clock(i, &unused); /* the refusal is what is told */
+                return r;
+        }
         *ret_changed = true;
         return save_clock(i, err);
 }
@@ -328,7 +336,6 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         TpmRecord next = i->tpm.record;
         Certs certs = { 0 };
         Link accepted;
-        uint64_t newest = 0;
         int r;
 
         if (k->accepted && link_parse(SPAN(k->accepted, k->accepted_size), &accepted, &unused) == 0)
@@ -336,16 +343,13 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         unused = RS_ERROR_INIT;
         if (k->links) /* hostile still; certificates are judged where they are used */
                 (void) link_set_walk(SPAN(k->links, k->links_size), note_authority, &certs, &unused);
-        r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, ret_changed, &newest, err);
+        r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, ret_changed, err);
         if (r < 0)
                 return r;
         next.crl_number = trust_store_crl_number(k->store);
         if (!*ret_changed && next.crl_number <= i->tpm.record.crl_number)
                 return 0;
         *ret_changed = true; /* also when a cut left the lists in the store and the record without their number */
-        trust_clock_raise(&k->clock, newest);
-        if (k->clock.floor > next.time_floor)
-                next.time_floor = k->clock.floor;
         look_at_signer(i);
         return commit(i, &next, err);
 }

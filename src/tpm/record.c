@@ -85,7 +85,7 @@ int nv_record_encode(const TpmRecord *record, uint64_t counter, uint8_t ret[NV_R
         encoder_zeros(&e, 2);
         encoder_u64(&e, counter);
         encoder_u32(&e, record->floor_epoch);
-        encoder_zeros(&e, 4);
+        encoder_u32(&e, (uint32_t) (record->time_base / 60 <= UINT32_MAX ? record->time_base / 60 : UINT32_MAX));
         encoder_u64(&e, record->crl_number);
         encoder_u64(&e, record->time_floor);
         encoder_u64(&e, record->trust_version);
@@ -129,7 +129,7 @@ int nv_record_parse(const uint8_t bytes[NV_RECORD_SIZE], TpmRecord *ret, uint64_
         reader_zeros(&r, 2);
         counter = reader_u64(&r);
         record.floor_epoch = reader_u32(&r);
-        reader_zeros(&r, 4);
+        record.time_base = (uint64_t) reader_u32(&r) * 60;
         record.crl_number = reader_u64(&r);
         record.time_floor = reader_u64(&r);
         record.trust_version = reader_u64(&r);

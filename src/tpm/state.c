@@ -433,6 +433,7 @@ static int salvage_inside(Tpm *t, TpmRecord *best, RsError *err) {
                         *best = found;
                 best->crl_number = higher(found.crl_number, low.crl_number);
                 best->time_floor = higher(found.time_floor, low.time_floor);
+                best->time_base = higher(found.time_base, low.time_base);
                 if (low.trust_version > best->trust_version) {
                         best->trust_version = low.trust_version;
                         memcpy(best->trust_tag, low.trust_tag, sizeof(low.trust_tag));

@@ -329,10 +329,9 @@ uint64_t trust_store_crl_number(const TrustStore *s) {
 }
 
 int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, bool *ret_changed,
-                         uint64_t *ret_this_update, RsError *err) {
+                         RsError *err) {
         _cleanup_(crl_file_freep) CrlFile *f = NULL;
         Span lists[CRL_COUNT_MAX];
-        uint64_t newest = 0;
         bool any = false;
         uint32_t n;
         int r;
@@ -353,8 +352,6 @@ int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n
                 if (r < 0)
                         break;
                 any = any || changed;
-                if (info.this_update > newest)
-                        newest = info.this_update;
         }
         if (r == 0 && any)
                 r = save_crls(s, f, err);
@@ -366,6 +363,5 @@ int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n
                 forget_next(s); /* its lists are not these */
         }
         *ret_changed = any;
-        *ret_this_update = newest;
         return 0;
 }

@@ -16,8 +16,13 @@
  * little, so it serves as a lower bound, at 4/5 of what it shows, and only when its reset counter has not
  * fallen.  It can be set forward by the owner's authorization, which is not on the device.
  *
- * What must hold: low <= high; low never falls while the program runs; floor never falls at all; a clock that
- * was restored from a file is never better than the one that was saved.
+ * The floor lies in the TPM for ever, so what raises it is bounded by what the device itself knows: the TPM's clock
+ * since the last accepted release.  A time-stamp that says more counts for this boot, and as a hint in the file "clock"
+ * that is held against the same bound; it leaves no more than CLOCK_AHEAD_MAX behind.
+ *
+ * What must hold: low <= high; low never falls while the program runs, unless two proofs contradict each other; floor
+ * never falls; nothing that a file says raises it; a clock that was restored from a file is never better than the one
+ * that was saved.
  */
 #include <string.h>
 
@@ -35,15 +40,51 @@ static uint64_t minus(uint64_t a, uint64_t b) {
         return a > b ? a - b : 0;
 }
 
-void trust_clock_raise(TrustClock *c, uint64_t authenticated) {
-        if (authenticated > c->floor && authenticated <= TIME_MAX)
-                c->floor = authenticated;
+static uint64_t lower(uint64_t a, uint64_t b) {
+        return a < b ? a : b;
 }
 
-void trust_clock_init(TrustClock *c, uint64_t build_time, uint64_t record_floor) {
+static uint64_t higher(uint64_t a, uint64_t b) {
+        return a > b ? a : b;
+}
+
+static void raise_floor(TrustClock *c, uint64_t to) {
+        if (to > c->floor && to <= TIME_MAX)
+                c->floor = to;
+}
+
+void trust_clock_init(TrustClock *c, uint64_t build_time, uint64_t record_floor, uint64_t record_base) {
         memset(c, 0, sizeof(*c));
-        trust_clock_raise(c, build_time);
-        trust_clock_raise(c, record_floor);
+        c->build = build_time;
+        raise_floor(c, build_time);
+        trust_clock_follow(c, record_floor, record_base);
+}
+
+void trust_clock_follow(TrustClock *c, uint64_t record_floor, uint64_t record_base) {
+        raise_floor(c, record_floor);
+        if (record_base != 0 && record_base <= TIME_MAX)
+                c->base = record_base;
+}
+
+/* -- the bound -------------------------------------------------------------------------------------------------- */
+
+/* The moment at which the TPM's clock would have shown 0 if it is `time` now; whole minutes, as the record keeps it. */
+static uint64_t base_at(uint64_t time, const TpmClockReading *tpm) {
+        uint64_t base = minus(time, tpm->clock_msec / 1000);
+
+        return base - base % 60;
+}
+
+/* A record without a base is believed once, as it stands.  The build time came with the release that runs. */
+static uint64_t base_of(const TrustClock *c, const TpmClockReading *tpm) {
+        return higher(c->base != 0 ? c->base : base_at(c->floor, tpm), base_at(c->build, tpm));
+}
+
+/* Whatever anybody stamps: the present is believed to be no later. */
+static uint64_t bound(const TrustClock *c, const TpmClockReading *tpm) {
+        if (!tpm)
+                return c->floor + CLOCK_AHEAD_MAX;
+        return higher(c->floor, base_of(c, tpm) + tpm->clock_msec / 1000 + CLOCK_AHEAD_MAX);
 }
 
 /* -- the interval ----------------------------------------------------------------------------------------------- */
@@ -76,6 +117,8 @@ TimeInterval trust_clock_now(const TrustClock *c, uint64_t boottime_msec, const 
                 i.high = c->proof + c->accuracy + most + most / 1000 + 1;
         }
         low = minus(c->proof, c->accuracy) + passed;
+        if (!c->proven) /* from a file: whoever has the disk may have written it */
+                low = lower(low, bound(c, tpm));
         if (low > i.low && low <= TIME_MAX)
                 i.low = low;
         /* Signed evidence from beyond the proof: one of the two is wrong, so nothing is proven. */
@@ -119,11 +162,43 @@ int trust_clock_prove(TrustClock *c, uint64_t time, uint64_t accuracy, uint64_t 
         c->answered_msec = answered_msec;
         c->has_tpm = tpm != NULL;
         memset(&c->tpm, 0, sizeof(c->tpm));
-        if (tpm)
+        if (tpm) {
                 c->tpm = *tpm;
-        trust_clock_raise(c, low);
-        trust_clock_raise(c, minus(time, accuracy));
+                c->base = base_of(c, tpm); /* before the floor moves */
+                raise_floor(c, lower(higher(low, minus(time, accuracy)), bound(c, tpm)));
+        }
         return 0;
+}
+
+static void forget_proof(TrustClock *c) {
+        c->proven = c->has_tpm = false;
+        c->proof = c->accuracy = c->asked_msec = c->answered_msec = 0;
+        memset(&c->tpm, 0, sizeof(c->tpm));
+}
+
+bool trust_clock_doubt(TrustClock *c, uint64_t time, uint64_t accuracy, uint64_t asked_msec, uint64_t answered_msec) {
+        RsError unused = RS_ERROR_INIT;
+        TrustClock other = *c;
+
+        if (c->proof == 0)
+                return false;
+        forget_proof(&other);
+        if (trust_clock_prove(&other, time, accuracy, asked_msec, answered_msec, NULL, &unused) < 0)
+                return false;
+        forget_proof(c);
+        return true;
+}
+
+/* -- an accepted release ---------------------------------------------------------------------------------------- */
+
+/* The gate has seen that the certificate has begun, or may have.  Two who agree, authority and stamp, need no step. */
+void trust_clock_accept(const TrustClock *c, uint64_t not_before, uint64_t boottime_msec, const TpmClockReading *tpm,
+                        uint64_t *ret_floor, uint64_t *ret_base) {
+        TimeInterval now = trust_clock_now(c, boottime_msec, tpm);
+        uint64_t begun = lower(not_before, now.proven ? now.high : c->floor + CLOCK_RELEASE_STEP);
+
+        *ret_floor = higher(c->floor, lower(begun, TIME_MAX));
+        *ret_base = tpm ? higher(base_of(c, tpm), base_at(lower(begun, TIME_MAX), tpm)) : c->base;
 }
 
 bool trust_clock_worth_writing(const TrustClock *c, uint64_t record_floor) {
@@ -191,7 +266,6 @@ int trust_clock_restore(TrustClock *c, Span bytes, const uint8_t boot_id[CLOCK_B
                         RsError *err) {
         uint8_t digest[SHA256_SIZE], saved_boot[CLOCK_BOOT_ID_SIZE];
         TrustClock saved;
-        uint64_t floor;
         int r;
 
         if (bytes.size < SHA256_SIZE)
@@ -204,8 +278,9 @@ int trust_clock_restore(TrustClock *c, Span bytes, const uint8_t boot_id[CLOCK_B
                 return 0;
         if (memcmp(saved_boot, boot_id, CLOCK_BOOT_ID_SIZE) != 0 || saved.answered_msec > boottime_msec)
                 saved.proven = false; /* CLOCK_BOOTTIME has begun anew: nothing says how long ago it was */
-        floor = c->floor;
+        saved.build = c->build;
+        saved.floor = c->floor; /* the TPM's word, not the disk's */
+        saved.base = c->base;
         *c = saved;
-        trust_clock_raise(c, floor);
         return 1;
 }

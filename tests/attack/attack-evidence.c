@@ -343,7 +343,7 @@ static int statement_with(World *w, const Attack *a, RsError *err) {
                 by = &keys.ticket;
         else if (strstr(a->name, "stranger"))
                 by = &keys.other_tsa;
-        else { /* out of date: the lists have told how late it is at least */
+        else { /* out of date: it is later at least, by build time and accepted release */
                 s.issued = (uint64_t) time(NULL) - 20 * DAY;
                 s.expires = s.issued + DAY;
         }

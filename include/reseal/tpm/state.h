@@ -34,6 +34,8 @@ typedef struct TpmRecord {
         uint32_t floor_epoch;              /* epoch that the last FLOOR rise stands for */
         uint64_t crl_number;               /* sum of the numbers of all accepted CRLs: never falls */
         uint64_t time_floor;               /* seconds since 1970 */
+        /* the same, whole minutes: when the TPM's clock would have shown 0 (trust/clock.h); 0: not known */
+        uint64_t time_base;
         uint64_t trust_version;            /* 0: the anchors of the configuration */
         /* first half of the SHA-256 of the accepted trust set; zeros at version 0 */
         uint8_t trust_tag[16];

@@ -70,10 +70,10 @@ const CrlSet *trust_store_crls(const TrustStore *s);           /* never NULL */
  * CRLs in the form of a CRLS section, all or none of them.  certs: DER certificates in which the lists'
  * issuers may be found (authorities of links and manifests); those needed are kept.  On return the lists are
  * durable in the state directory; *ret_changed: a record with crl_number = trust_store_crl_number() is to be
- * committed next.  *ret_this_update: the newest of them.
+ * committed next.
  */
 int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, bool *ret_changed,
-                         uint64_t *ret_this_update, RsError *err);
+                         RsError *err);
 uint64_t trust_store_crl_number(const TrustStore *s);
 
 /* Judges a candidate against the accepted set, without a TPM: one function for reseal-certstore and the store. */

@@ -41,26 +41,159 @@ static void without_proof_only_the_floor_is_known(void **state) {
         TimeInterval i;
 
         (void) state;
-        trust_clock_init(&c, BUILD, BUILD - 5);
+        trust_clock_init(&c, BUILD, BUILD - 5, 0);
         i = trust_clock_now(&c, 77, NULL);
         assert_int_equal(i.low, BUILD);
         assert_true(i.high == UINT64_MAX && !i.proven);
         assert_true(trust_clock_require(&i, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_TIME_UNKNOWN);
-        trust_clock_init(&c, BUILD, BUILD + 5);
+        trust_clock_init(&c, BUILD, BUILD + 5, 0);
         assert_int_equal(trust_clock_now(&c, 77, NULL).low, BUILD + 5);
 }
 
-static void floor_rises_by_signed_evidence_and_never_falls(void **state) {
+/* A TPM that was switched on at BUILD: its clock shows what has passed since. */
+static const TpmClockReading *running(uint64_t seconds) {
+        static TpmClockReading reading;
+
+        reading = (TpmClockReading){ seconds * MSEC, 1, 0, true };
+        return &reading;
+}
+
+static uint64_t accepted_floor(const TrustClock *c, uint64_t not_before, const TpmClockReading *tpm) {
+        uint64_t floor, base;
+
+        trust_clock_accept(c, not_before, 0, tpm, &floor, &base);
+        return floor;
+}
+
+static void floor_rises_by_accepted_evidence_and_never_falls(void **state) {
         TrustClock c;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
-        trust_clock_raise(&c, BUILD + 10);
-        trust_clock_raise(&c, BUILD + 3);
+        trust_clock_init(&c, BUILD, 0, 0);
+        trust_clock_follow(&c, BUILD + 10, 0);
+        trust_clock_follow(&c, BUILD + 3, 0);
         assert_int_equal(c.floor, BUILD + 10);
-        trust_clock_raise(&c, UINT64_MAX); /* no ASN.1 time says that */
+        trust_clock_follow(&c, UINT64_MAX, UINT64_MAX); /* no ASN.1 time says that */
         assert_int_equal(c.floor, BUILD + 10);
+        assert_int_equal(accepted_floor(&c, BUILD + 5, NULL), BUILD + 10);
+        assert_int_equal(accepted_floor(&c, BUILD + DAY, NULL), BUILD + DAY);
+        assert_int_equal(accepted_floor(&c, UINT64_MAX, NULL), BUILD + 10 + CLOCK_RELEASE_STEP);
+}
+
+/* -- bounds ----------------------------------------------------------------------------------------------------- */
+
+/* Each kind of evidence, as far ahead as it likes and as often as it likes, with what the TPM's clock confirms. */
+static void floor_stays_within_what_the_device_knows(void **state) {
+        static const uint64_t ahead[] = { 0, DAY, 29 * DAY, 31 * DAY, 365 * DAY, 49 * 365 * DAY };
+
+        (void) state;
+        for (size_t k = 0; k < ELEMENTSOF(ahead); k++)
+                for (uint64_t ran = 0; ran <= 200 * DAY; ran += 100 * DAY) {
+                        uint64_t said = BUILD + ran + ahead[k], allowed = BUILD + ran + CLOCK_AHEAD_MAX;
+                        TrustClock c;
+
+                        trust_clock_init(&c, BUILD, 0, BUILD - BUILD % 60);
+                        for (unsigned again = 0; again < 40; again++) {
+                                prove(&c, said, ran * MSEC, running(ran));
+                                assert_in_range(c.floor, BUILD, allowed);
+                                assert_true(said > allowed || c.floor == (said > BUILD ? said - 1 : BUILD));
+                                /* committed, and the device starts anew */
+                                trust_clock_init(&c, BUILD, c.floor, c.base);
+                        }
+                        assert_true(trust_clock_now(&c, 0, running(ran)).low <= allowed);
+                }
+}
+
+/* A record of before: its floor is believed once, and not once more each time it rises. */
+static void record_without_a_base_gets_one(void **state) {
+        uint64_t floor = BUILD, base = 0;
+
+        (void) state;
+        for (unsigned again = 0; again < 40; again++) {
+                TrustClock c;
+
+                trust_clock_init(&c, BUILD, floor, base);
+                prove(&c, BUILD + 20 * 365 * DAY, 0, running(7 * DAY));
+                floor = c.floor;
+                base = c.base;
+                assert_true(base != 0 && base <= BUILD - 7 * DAY);
+                assert_in_range(floor, BUILD, BUILD + CLOCK_AHEAD_MAX);
+        }
+}
+
+static void without_a_clock_of_the_tpm_a_proof_raises_no_floor(void **state) {
+        TrustClock c;
+
+        (void) state;
+        trust_clock_init(&c, BUILD, 0, 0);
+        prove(&c, BUILD + DAY, 0, NULL);
+        assert_int_equal(c.floor, BUILD);
+        assert_int_equal(trust_clock_now(&c, 0, NULL).low, BUILD + DAY - 1); /* it counts, in this boot */
+}
+
+/* Stamp and authority agree: three years in a drawer are made up for by one release. */
+static void release_confirms_what_a_proof_said(void **state) {
+        uint64_t floor, base;
+        TrustClock c;
+
+        (void) state;
+        trust_clock_init(&c, BUILD, 0, BUILD - BUILD % 60);
+        prove(&c, BUILD + 3 * 365 * DAY, 0, running(DAY));
+        trust_clock_accept(&c, BUILD + 1000 * DAY, 0, running(DAY), &floor, &base);
+        assert_int_equal(floor, BUILD + 1000 * DAY);
+        assert_in_range(base, BUILD + 999 * DAY - 60, BUILD + 999 * DAY);
+        trust_clock_follow(&c, floor, base);
+        prove(&c, BUILD + 3 * 365 * DAY, 0, running(DAY));
+        assert_int_equal(c.floor, BUILD + 1000 * DAY + CLOCK_AHEAD_MAX + DAY - DAY - (BUILD + 1000 * DAY) % 60);
+        /* alone it makes one step, and each release makes one more at most */
+        trust_clock_init(&c, BUILD, 0, BUILD - BUILD % 60);
+        trust_clock_accept(&c, BUILD + 40 * 365 * DAY, 0, running(DAY), &floor, &base);
+        assert_int_equal(floor, BUILD + CLOCK_RELEASE_STEP);
+        assert_true(base <= floor);
+        /* nor does it make a proof's lead its own */
+        trust_clock_init(&c, BUILD, 0, BUILD - BUILD % 60);
+        prove(&c, BUILD + 40 * 365 * DAY, 0, running(DAY));
+        trust_clock_accept(&c, BUILD, 0, running(DAY), &floor, &base);
+        assert_int_equal(base, BUILD - BUILD % 60);
+}
+
+/* The disk is everybody's: what a file says is held against the TPM's clock, and raises nothing (it did, by decades). */
+static void file_of_another_boot_is_a_hint_within_the_bound(void **state) {
+        _cleanup_(encoder_done) Encoder file = ENCODER_INIT;
+        RsError err = RS_ERROR_INIT;
+        TrustClock forged, c;
+
+        (void) state;
+        trust_clock_init(&forged, BUILD, BUILD + 40 * 365 * DAY, 0);
+        prove(&forged, BUILD + 40 * 365 * DAY, 0, running(0));
+        assert_int_equal(trust_clock_encode(&forged, boot_one, &file, &err), 0);
+        trust_clock_init(&c, BUILD, 0, BUILD - BUILD % 60);
+        assert_int_equal(trust_clock_restore(&c, encoder_view(&file), boot_two, 0, &err), 1);
+        assert_int_equal(c.floor, BUILD);
+        assert_false(trust_clock_worth_writing(&c, BUILD));
+        assert_in_range(trust_clock_now(&c, 0, running(2 * DAY)).low, BUILD, BUILD + 2 * DAY + CLOCK_AHEAD_MAX);
+        assert_int_equal(trust_clock_now(&c, 0, NULL).low, BUILD + CLOCK_AHEAD_MAX);
+        assert_int_equal(accepted_floor(&c, 0, running(2 * DAY)), BUILD);
+}
+
+/* A time-stamp authority that lied once: the next honest proof ends it. */
+static void proofs_that_contradict_each_other_are_both_forgotten(void **state) {
+        RsError err = RS_ERROR_INIT;
+        TrustClock c;
+
+        (void) state;
+        trust_clock_init(&c, BUILD, 0, BUILD - BUILD % 60);
+        assert_false(trust_clock_doubt(&c, BUILD - DAY, 0, 0, 0));
+        prove(&c, BUILD + 40 * 365 * DAY, 0, NULL);
+        assert_true(trust_clock_prove(&c, BUILD + DAY, 1, 0, 0, NULL, &err) < 0);
+        assert_false(trust_clock_doubt(&c, BUILD - DAY, 0, 0, 0)); /* against the floor it is wrong itself */
+        assert_true(trust_clock_now(&c, 0, NULL).proven);
+        assert_true(trust_clock_doubt(&c, BUILD + DAY, 1, 0, 0));
+        assert_false(trust_clock_now(&c, 0, NULL).proven);
+        assert_int_equal(trust_clock_now(&c, 0, NULL).low, BUILD);
+        prove(&c, BUILD + DAY, 0, NULL);
+        assert_true(trust_clock_now(&c, 0, NULL).proven);
 }
 
 static void proof_counts_boot_time_and_so_suspend(void **state) {
@@ -69,7 +202,7 @@ static void proof_counts_boot_time_and_so_suspend(void **state) {
         TimeInterval i;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
+        trust_clock_init(&c, BUILD, 0, 0);
         prove(&c, BUILD + DAY, 5 * MSEC, NULL);
         i = trust_clock_now(&c, 5 * MSEC, NULL);
         assert_true(i.proven && i.low == BUILD + DAY - 1 && i.high >= BUILD + DAY + 1 && i.high <= BUILD + DAY + 4);
@@ -86,7 +219,7 @@ static void answer_that_was_held_back_widens_the_interval_or_is_refused(void **s
         TimeInterval i;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
+        trust_clock_init(&c, BUILD, 0, 0);
         assert_int_equal(trust_clock_prove(&c, BUILD + DAY, 0, 0, CLOCK_ANSWER_MAX_MSEC, NULL, &err), 0);
         i = trust_clock_now(&c, CLOCK_ANSWER_MAX_MSEC, NULL);
         assert_int_equal(i.low, BUILD + DAY);                  /* stamped just before it came */
@@ -99,7 +232,7 @@ static void proof_below_the_floor_or_out_of_all_reason_is_refused(void **state) 
         TrustClock c;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
+        trust_clock_init(&c, BUILD, 0, 0);
         refuse(&c, BUILD - 3, 1, 0, 0);
         refuse(&c, 0, 0, 0, 0);
         refuse(&c, BUILD + CLOCK_LEAP_MAX + 1, 0, 0, 0);
@@ -117,9 +250,9 @@ static void evidence_beyond_the_proof_makes_time_unknown_again(void **state) {
         TimeInterval i;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
+        trust_clock_init(&c, BUILD, 0, 0);
         prove(&c, BUILD + DAY, 0, NULL);
-        trust_clock_raise(&c, BUILD + 9 * DAY);
+        trust_clock_follow(&c, BUILD + 9 * DAY, 0);
         i = trust_clock_now(&c, 0, NULL);
         assert_true(!i.proven && i.low == BUILD + 9 * DAY && i.high == UINT64_MAX);
 }
@@ -146,10 +279,10 @@ static void tpm_clock_is_a_lower_bound_where_its_resets_permit(void **state) {
                 TrustClock c, after;
                 TimeInterval i;
 
-                trust_clock_init(&c, BUILD, 0);
+                trust_clock_init(&c, BUILD, 0, 0);
                 prove(&c, BUILD + DAY, 0, &at_proof);
                 assert_int_equal(trust_clock_encode(&c, boot_one, &file, &err), 0);
-                trust_clock_init(&after, BUILD, 0);
+                trust_clock_init(&after, BUILD, 0, BUILD - 10 * DAY);
                 assert_int_equal(trust_clock_restore(&after, encoder_view(&file), boot_two, 0, &err), 1);
                 i = trust_clock_now(&after, 0, &cases[k].now);
                 assert_true(!i.proven && i.high == UINT64_MAX);
@@ -166,28 +299,28 @@ static void proof_survives_the_program_and_not_the_boot(void **state) {
         TrustClock c, d;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
+        trust_clock_init(&c, BUILD, 0, 0);
         prove(&c, BUILD + DAY, 3 * MSEC, NULL);
         assert_int_equal(trust_clock_encode(&c, boot_one, &file, &err), 0);
 
-        trust_clock_init(&d, BUILD, 0);
+        trust_clock_init(&d, BUILD, 0, 0);
         assert_int_equal(trust_clock_restore(&d, encoder_view(&file), boot_one, 9 * MSEC, &err), 1);
         i = trust_clock_now(&c, 20 * MSEC, NULL);
         j = trust_clock_now(&d, 20 * MSEC, NULL);
         assert_true(j.proven && i.low == j.low && i.high == j.high);
 
-        trust_clock_init(&d, BUILD, 0);
+        trust_clock_init(&d, BUILD, 0, 0);
         assert_int_equal(trust_clock_restore(&d, encoder_view(&file), boot_two, 9 * MSEC, &err), 1);
         j = trust_clock_now(&d, 20 * MSEC, NULL);
         assert_true(!j.proven && j.low == BUILD + DAY - 1 && j.high == UINT64_MAX);
 
         /* a boot time before the proof is another boot, whatever the id says */
-        trust_clock_init(&d, BUILD, 0);
+        trust_clock_init(&d, BUILD, 0, 0);
         assert_int_equal(trust_clock_restore(&d, encoder_view(&file), boot_one, 2 * MSEC, &err), 1);
         assert_false(trust_clock_now(&d, 20 * MSEC, NULL).proven);
 
         /* what the TPM's record knows is not lowered by an older file */
-        trust_clock_init(&d, BUILD, BUILD + 30 * DAY);
+        trust_clock_init(&d, BUILD, BUILD + 30 * DAY, 0);
         assert_int_equal(trust_clock_restore(&d, encoder_view(&file), boot_two, 2 * MSEC, &err), 1);
         assert_int_equal(trust_clock_now(&d, 20 * MSEC, NULL).low, BUILD + 30 * DAY);
 }
@@ -199,34 +332,36 @@ static void power_cut_between_proof_and_store_loses_the_proof_only(void **state)
         TrustClock c, d;
 
         (void) state;
-        trust_clock_init(&c, BUILD, record_floor);
+        trust_clock_init(&c, BUILD, record_floor, 0);
         prove(&c, BUILD + 2 * DAY, 0, NULL);
         assert_int_equal(trust_clock_encode(&c, boot_one, &old, &err), 0);
         prove(&c, BUILD + 9 * DAY, MSEC, NULL);
         assert_int_equal(trust_clock_encode(&c, boot_one, &new, &err), 0);
 
         /* cut before the file: as before the proof.  A new proof is taken */
-        trust_clock_init(&d, BUILD, record_floor);
+        trust_clock_init(&d, BUILD, record_floor, 0);
         assert_int_equal(trust_clock_restore(&d, encoder_view(&old), boot_two, 0, &err), 1);
-        assert_int_equal(d.floor, BUILD + 2 * DAY - 1);
+        assert_int_equal(trust_clock_now(&d, 0, NULL).low, BUILD + 2 * DAY - 1);
         prove(&d, BUILD + 9 * DAY, MSEC, NULL);
 
-        /* cut between file and NV: the file is ahead of the record, and asks for the write again */
-        trust_clock_init(&d, BUILD, record_floor);
+        /* cut between file and NV: the file is ahead of the record.  It is a hint, and the next proof asks for the write */
+        trust_clock_init(&d, BUILD, record_floor, 0);
         assert_int_equal(trust_clock_restore(&d, encoder_view(&new), boot_two, 0, &err), 1);
-        assert_int_equal(d.floor, BUILD + 9 * DAY - 1);
+        assert_int_equal(trust_clock_now(&d, 0, NULL).low, BUILD + 9 * DAY - 1);
+        assert_int_equal(d.floor, record_floor);
+        prove(&d, BUILD + 9 * DAY, MSEC, running(0));
         assert_true(trust_clock_worth_writing(&d, record_floor));
 
         /* the file is gone or torn at any length: the record's floor stays */
         for (size_t n = 0; n < new.size; n++) {
-                trust_clock_init(&d, BUILD, record_floor);
+                trust_clock_init(&d, BUILD, record_floor, 0);
                 assert_int_equal(trust_clock_restore(&d, SPAN(new.data, n), boot_one, 2 * MSEC, &err), 0);
                 assert_int_equal(d.floor, record_floor);
                 assert_false(trust_clock_now(&d, 2 * MSEC, NULL).proven);
         }
         for (size_t n = 0; n < new.size; n++) {
                 new.data[n] ^= 0x10;
-                trust_clock_init(&d, BUILD, record_floor);
+                trust_clock_init(&d, BUILD, record_floor, 0);
                 assert_int_equal(trust_clock_restore(&d, encoder_view(&new), boot_one, 2 * MSEC, &err), 0);
                 new.data[n] ^= 0x10;
         }
@@ -237,9 +372,9 @@ static void nv_is_written_at_most_once_a_day(void **state) {
         TrustClock c;
 
         (void) state;
-        trust_clock_init(&c, BUILD, record_floor);
+        trust_clock_init(&c, BUILD, record_floor, 0);
         for (uint64_t hour = 1; hour <= 24 * 30; hour++) { /* a poll and a proof every hour of a month */
-                prove(&c, BUILD + hour * 3600, hour * 3600 * MSEC, NULL);
+                prove(&c, BUILD + hour * 3600, hour * 3600 * MSEC, running(hour * 3600));
                 if (trust_clock_worth_writing(&c, record_floor)) {
                         record_floor = c.floor;
                         writes++;
@@ -269,11 +404,11 @@ static void pass(Device *d, double seconds) {
 
 static void truth_never_leaves_the_interval(void **state) {
         Device d = { .truth = (double) BUILD + 1000, .seed = 42 };
-        uint64_t floor = 0, proofs = 0;
+        uint64_t floor = 0, base = 0, proofs = 0;
         TrustClock c;
 
         (void) state;
-        trust_clock_init(&c, BUILD, 0);
+        trust_clock_init(&c, BUILD, 0, 0);
         for (unsigned turn = 0; turn < 20000; turn++) {
                 TpmClockReading tpm;
                 TimeInterval i;
@@ -288,7 +423,7 @@ static void truth_never_leaves_the_interval(void **state) {
                         d.quartz = 1 + (draw(&d) - 0.5) * 0.001;
                         d.tpm_rate = 1 + (draw(&d) - 0.5) * 0.3;
                         d.resets++;
-                        trust_clock_init(&c, BUILD, 0);
+                        trust_clock_init(&c, BUILD, floor, base); /* and the record */
                         assert_int_equal(trust_clock_restore(&c, encoder_view(&file), boot_two, 0, &err), 1);
                 }
                 pass(&d, draw(&d) * 7200);
@@ -312,6 +447,7 @@ static void truth_never_leaves_the_interval(void **state) {
                 assert_true(i.low <= i.high && (double) i.low <= d.truth && d.truth <= (double) i.high);
                 assert_true(c.floor >= floor);
                 floor = c.floor;
+                base = c.base;
         }
         assert_true(proofs > 500);
 }
@@ -319,7 +455,13 @@ static void truth_never_leaves_the_interval(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(without_proof_only_the_floor_is_known),
-                cmocka_unit_test(floor_rises_by_signed_evidence_and_never_falls),
+                cmocka_unit_test(floor_rises_by_accepted_evidence_and_never_falls),
+                cmocka_unit_test(floor_stays_within_what_the_device_knows),
+                cmocka_unit_test(record_without_a_base_gets_one),
+                cmocka_unit_test(without_a_clock_of_the_tpm_a_proof_raises_no_floor),
+                cmocka_unit_test(release_confirms_what_a_proof_said),
+                cmocka_unit_test(file_of_another_boot_is_a_hint_within_the_bound),
+                cmocka_unit_test(proofs_that_contradict_each_other_are_both_forgotten),
                 cmocka_unit_test(proof_counts_boot_time_and_so_suspend),
                 cmocka_unit_test(answer_that_was_held_back_widens_the_interval_or_is_refused),
                 cmocka_unit_test(proof_below_the_floor_or_out_of_all_reason_is_refused),

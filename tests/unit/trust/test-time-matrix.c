@@ -227,7 +227,7 @@ static TimeInterval live_through(Proof proof, const CrlSet *crls, RsError *err) 
         TrustClock c;
         size_t size;
 
-        trust_clock_init(&c, FLOOR - DAY, proof == PROOF_BELOW_FLOOR ? truth + DAY : FLOOR);
+        trust_clock_init(&c, FLOOR - DAY, proof == PROOF_BELOW_FLOOR ? truth + DAY : FLOOR, 0);
         if (proof == PROOF_NONE)
                 return trust_clock_now(&c, 2000, NULL);
         respond(proof == PROOF_REPLAYED ? old_nonce : nonce, proof == PROOF_REVOKED ? "revoked" : "tsa", &response, &size);
