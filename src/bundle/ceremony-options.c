@@ -38,6 +38,7 @@ enum {
         O_VERSION,
         O_QUORUM,
         O_LEVEL2,
+        O_RESTART,
         _O_MAX,
 };
 #define BIT(o) (UINT32_C(1) << (o))
@@ -66,6 +67,7 @@ static const struct option long_options[] = {
         { "days", required_argument, NULL, O_DAYS },
         { "set-version", required_argument, NULL, O_VERSION },
         { "quorum", required_argument, NULL, O_QUORUM },
+        { "restart", required_argument, NULL, O_RESTART },
         { "level2", no_argument, NULL, O_LEVEL2 },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -99,9 +101,9 @@ static const struct {
           "--previous PEM --authority PEM --recovery PEM --endorser PEM --endorser2 PEM -o ORDER" },
         { "trust-set",
           BIT(O_LINE) | BIT(O_VERSION) | BIT(O_QUORUM) | BIT(O_FIRMWARE) | BIT(O_CERT) | BIT(O_KEY) | BIT(O_OUTPUT),
-          BIT(O_SOURCE) | BIT(O_TIME) | BIT(O_RECOVERY), false,
-          "--line L --set-version N --quorum Q --firmware PEM [--source PEM] [--time PEM] [--recovery PEM] --cert PEM "
-          "--key URI -o SET" },
+          BIT(O_SOURCE) | BIT(O_TIME) | BIT(O_RECOVERY) | BIT(O_RESTART), false,
+          "--line L --set-version N --quorum Q --firmware PEM [--source PEM] [--time PEM] [--recovery PEM] "
+          "[--restart SECONDS] --cert PEM --key URI -o SET" },
         { "countersign", BIT(O_CERT) | BIT(O_KEY), BIT(O_OUTPUT), true, "--cert PEM --key URI SET [-o SET]" },
 };
 
@@ -145,6 +147,8 @@ static int set_option(CeremonyOptions *o, int c, const char *value) {
                 return set_number(value, INT64_MAX, &o->version, "set-version");
         case O_QUORUM:
                 return set_number(value, 8, &o->quorum, "quorum");
+        case O_RESTART:
+                return set_number(value, 253402300799, &o->restart, "restart");
         case O_LEVEL2:
                 o->level2 = true;
                 return 0;

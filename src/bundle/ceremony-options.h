@@ -24,7 +24,7 @@ typedef struct CeremonyOptions {
         const char *input; /* the one operand, or NULL */
         const char *earlier[CEREMONY_EARLIER_MAX];
         unsigned n_earlier;
-        uint64_t release, epoch, days, version, quorum;
+        uint64_t release, epoch, days, version, quorum, restart;
         bool level2;
         uint32_t given; /* bit per option */
 } CeremonyOptions;

@@ -373,6 +373,8 @@ static int show_trust_set(Span cms, RsError *err) {
         assert(set);
         (void) printf("trust set    version %llu, line %s, quorum %u\n%s", (unsigned long long) set->version, set->line,
                       set->quorum, set->firmware_pem);
+        if (set->restart != 0)
+                (void) printf("restart      a floor of the time above %llu falls to it\n", (unsigned long long) set->restart);
         return 0;
 }
 
@@ -545,6 +547,7 @@ static int step_trust_set(const CeremonyOptions *o, RsError *err) {
                 return rs_fail(err, INVALID, "--line: at most %u characters", RS_NAME_MAX);
         memcpy(set->line, o->line, strlen(o->line) + 1);
         set->version = o->version;
+        set->restart = o->restart;
         set->quorum = (uint32_t) o->quorum;
         r = pem_text(o->firmware, &set->firmware_pem, err);
         if (r == 0)

@@ -122,6 +122,18 @@ static int parse_anchors(JsonFields *f, TrustSet *s, RsError *err) {
         return parse_blocks(f, "recovery", PUBLIC_KEY, 0, TRUST_RECOVERY_KEYS, &s->recovery_pem, err);
 }
 
+/* No clock of ours knows a later moment than the year 9999. */
+static int parse_restart(JsonFields *f, TrustSet *s, RsError *err) {
+        json_t *value = json_fields_optional(f, "restart");
+
+        if (!value)
+                return 0;
+        if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > 253402300799)
+                return rs_fail(err, FORMAT, "trust set: \"restart\" is not a time in seconds since 1970");
+        s->restart = (uint64_t) json_integer_value(value);
+        return 0;
+}
+
 int trust_set_parse(Span json, TrustSet **ret, RsError *err) {
         _cleanup_(json_decrefp) json_t *object = NULL;
         _cleanup_(trust_set_freep) TrustSet *s = calloc(1, sizeof(*s));
@@ -148,7 +160,9 @@ int trust_set_parse(Span json, TrustSet **ret, RsError *err) {
         if (r < 0)
                 return r;
         s->quorum = (uint32_t) quorum;
-        r = parse_anchors(&f, s, err);
+        r = parse_restart(&f, s, err);
+        if (r == 0)
+                r = parse_anchors(&f, s, err);
         if (r < 0)
                 return r;
         if (json_array_size(json_object_get(object, "firmware")) < quorum)
@@ -198,6 +212,8 @@ int trust_set_encode(const TrustSet *s, Encoder *e, RsError *err) {
         object = json_pack("{s:i, s:s, s:I, s:I}", "format", 1, "line", s->line, "version", (json_int_t) s->version,
                            "quorum", (json_int_t) s->quorum);
         if (!object)
+                return rs_fail_oom(err);
+        if (s->restart != 0 && json_object_set_new(object, "restart", json_integer((json_int_t) s->restart)) < 0)
                 return rs_fail_oom(err);
         r = set_blocks(object, "firmware", s->firmware_pem, CERTIFICATE, err);
         if (r == 0)

@@ -97,6 +97,18 @@ static int load_files(Installer *i, RsError *err) {
         return 0;
 }
 
+/* A quorum says that the floor is ahead of the time: what led there is forgotten with it, proof and file. */
+static int restart_clock(Installer *i, const TpmRecord *next, RsError *err) {
+        int r = file_remove(i->device.state_fd, FILE_CLOCK, err);
+
+        if (r < 0)
+                return r;
+        r = commit(i, next, err);
+        if (r == 0)
+                trust_clock_init(&i->knowledge.clock, i->device.build_time, next->time_floor, next->time_base);
+        return r;
+}
+
 /* A trust set that reseal-certstore has put there: committed, then in force. */
 static int adopt(Installer *i, RsError *err) {
         TpmRecord next;
@@ -104,7 +116,7 @@ static int adopt(Installer *i, RsError *err) {
 
         if (r <= 0)
                 return r;
-        r = commit(i, &next, err);
+        r = next.time_floor < i->tpm.record.time_floor ? restart_clock(i, &next, err) : commit(i, &next, err);
         return r < 0 ? r : trust_store_adopted(i->knowledge.store, &next, err);
 }
 

@@ -272,7 +272,7 @@ static int make_valid(Tpm *t, const StateHandles *h, const Secret *gate_auth, co
 /*
  * F22: whoever made this record judged against what the TPM held then.  A second writer may have been here since;
  * under the lock, with what was read just now, nothing that must not fall falls.  (A new trust set may lower the
- * number of the lists: those of CAs it does not trust any more are gone.)
+ * number of the lists: those of CAs it does not trust any more are gone; and the floor of the time: the one way back.)
  */
 static int check_not_overtaken(const TpmRecord *now, const TpmRecord *next, RsError *err) {
         if (now->empty)
@@ -284,7 +284,7 @@ static int check_not_overtaken(const TpmRecord *now, const TpmRecord *next, RsEr
                 return rs_fail(err, CHAIN_FORK, "the TPM has accepted another release %llu meanwhile",
                                (unsigned long long) now->release);
         if (next->floor_epoch < now->floor_epoch || next->trust_version < now->trust_version ||
-            next->time_floor < now->time_floor)
+            (next->time_floor < now->time_floor && next->trust_version == now->trust_version))
                 return rs_fail(err, ROLLBACK, "the record in the TPM has moved on meanwhile");
         return 0;
 }

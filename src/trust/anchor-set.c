@@ -136,6 +136,7 @@ static int open_content(Span cms, Span json, const char *line, AnchorSet **ret, 
                 return rs_context(err, "trust set");
         s->version = content->version;
         s->quorum = content->quorum;
+        s->restart = content->restart;
         r = anchor_set_tag(cms, s->tag, err);
         if (r < 0)
                 return r;

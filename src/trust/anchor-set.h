@@ -7,7 +7,7 @@
  * Trust:    anchor_set_load believes the message (its tag was compared, or only reseal-certstore could write
  *           it); anchor_set_judge believes nothing
  * Owns:     an AnchorSet owns all it holds
- * Units:    none
+ * Units:    seconds since 1970 UTC
  * Errors:   TRUST_SET, LINE, FORMAT, CONFIG and those of pki
  * Context:  one thread
  * Programs: reseal-writer, reseal-certstore
@@ -20,6 +20,7 @@
 typedef struct AnchorSet {
         uint64_t version;
         uint32_t quorum;
+        uint64_t restart;                /* 0: none */
         uint8_t tag[ANCHOR_TAG_SIZE];    /* zeros: version 0 */
         uint8_t *cms;                    /* NULL: version 0 */
         size_t cms_size;

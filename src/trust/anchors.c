@@ -291,6 +291,10 @@ int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record,
         record.trust_version = s->next->version;
         memcpy(record.trust_tag, s->next->tag, sizeof(record.trust_tag));
         record.crl_number = crl_set_number(s->next_crls->set);
+        if (s->next->restart != 0 && record.time_floor > s->next->restart) {
+                record.time_floor = s->next->restart;
+                record.time_base = 0; /* counted anew from there */
+        }
         *ret_record = record;
         return 1;
 }

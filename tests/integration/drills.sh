@@ -38,7 +38,13 @@ make_pki() { "$root/tests/fixtures/make-pki.sh" "$@" >/dev/null; }
 
 # -- what the people do ------------------------------------------------------------------------------------------------
 
-bundle_tool() { "$build/src/bundle/reseal-bundle" "$@" >"$work/tool.log" 2>&1 || { cat "$work/tool.log"; return 1; }; }
+# later: seconds by which the clock of the people is ahead (tests/integration/later.c)
+bundle_tool() {
+    local clock=()
+    [ -z "${later:-}" ] || clock=(env "LATER=$later" "LD_PRELOAD=$build/tests/integration/liblater.so"
+        "ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0")
+    "${clock[@]}" "$build/src/bundle/reseal-bundle" "$@" >"$work/tool.log" 2>&1 || { cat "$work/tool.log"; return 1; }
+}
 ceremony() { bundle_tool ceremony "$@"; }
 unsigned() { # unsigned NAME RELEASE EPOCH
     bundle_tool build --quiet --no-sign --no-encrypt --confidential no --line gateway --compatible board --release "$2" \
@@ -52,7 +58,7 @@ authority=authority # whose certificate and key the next release uses
 certify() { # certify NAME RELEASE EPOCH [option...]
     new_key "$1"
     ceremony certify --authority "$pki/firmware/$authority.pem" --key "$pki/firmware/$authority.key" --line gateway \
-        --public "$work/$1.pub" --release "$2" --epoch "$3" "${@:4}" -o "$work/$1.pem"
+        --public "$work/$1.pub" --release "$2" --epoch "$3" ${days:+--days "$days"} "${@:4}" -o "$work/$1.pem"
 }
 seal() { # seal NAME LINK...: signed by its signer, links attached
     local name=$1 links=() l
@@ -358,18 +364,49 @@ trust_set() {
     order authority authority5
     before_install=apply_set both set4 4 r1 r3
 }
-apply_set() {
-    local socket=$work/dev/certstore.sock
-    refuses "$1" set4 ''
+certstore_up() {
+    socket=$work/dev/certstore.sock
     systemd-socket-activate --seqpacket -l "$socket" "$certstore" --config "$work/dev/writer.conf" \
         --store "$work/dev/store" 2>>"$work/certstore.log" &
     pids+=($!)
     wait_path "$socket"
+}
+apply_set() {
+    local socket
+    refuses "$1" set4 ''
+    certstore_up
     expect "$drill: one root is no quorum" '*TrustSet*' "$("$certstore" --socket "$socket" --apply "$work/one.rts" 2>&1 || true)"
     expect "$drill: the set is taken" 'trust set version 1 stored' "$("$certstore" --socket "$socket" --apply "$work/v1.rts" 2>&1 || true)"
     restart_writer
     expect "$drill: the device goes by it" 1 "$(ctl --json posture | jq '.["trust-version"]')"
     take_order "$@"
+}
+
+# A signer's certificate was dated by a clock that was 40 years ahead.  The floor of the time rises by one year at most, and what is
+# valid for less is refused, until a quorum of the same roots says what time it is.
+time_ahead() {
+    local certstore=$build/src/certstore/reseal-certstore socket who
+    later=$((40 * 365 * 86400)) links='r2 r3 late4' release late4 4 r3
+    release long5 5 late4
+    days=100 links='long5 short6' release short6 6 long5
+    ceremony trust-set --line gateway --quorum 2 --firmware "$pki/firmware/roots.pem" --recovery "$pki/recovery/recovery.pem" \
+        --set-version 1 --restart "$(date +%s)" --cert "$pki/firmware/root.pem" --key "$pki/firmware/root.key" -o "$work/time.rts"
+    cp "$work/time.rts" "$work/time-one.rts"
+    ceremony countersign --cert "$pki/firmware/root2.pem" --key "$pki/firmware/root2.key" "$work/time.rts"
+    for who in behind current; do
+        wake "$who"
+        installs "$who" late4 4
+        installs "$who" long5 5
+        refuses "$who" short6 Expired
+        certstore_up
+        expect "$drill: one root is no quorum" '*TrustSet*' "$("$certstore" --socket "$socket" --apply "$work/time-one.rts" 2>&1 || true)"
+        refuses "$who" short6 Expired
+        expect "$drill: the set is taken" 'trust set version 1 stored' "$("$certstore" --socket "$socket" --apply "$work/time.rts" 2>&1 || true)"
+        restart_writer
+        installs "$who" short6 6
+        refuses "$who" r3 Rollback
+        put_to_sleep
+    done
 }
 
 # The TPM's own storage is put back, or a record stands without its counter: nothing is installed until a bridge says where
@@ -409,7 +446,7 @@ recover() { # recover LINK
         --firmware-root "$pki/firmware/roots.pem" --bridge "$1" 2>&1 || true
 }
 
-all=(lost_signer compromised_signer checkpoint one_recovery_key authority_replacement trust_set recover_tpm)
+all=(lost_signer compromised_signer checkpoint one_recovery_key authority_replacement trust_set time_ahead recover_tpm)
 for drill in "${@:-${all[@]}}"; do
     "$drill"
     echo "$drill: $n_passed passed, $n_failed failed so far"

@@ -6,7 +6,7 @@
  * Spec:     docs/format-chain.md, section 6; requirements S23, S25, S33
  * Trust:    parse only what a quorum has signed (pki/cms.h, cms_verify_quorum)
  * Owns:     a TrustSet owns its strings
- * Units:    none
+ * Units:    seconds since 1970 UTC
  * Errors:   FORMAT
  * Context:  any thread
  * Programs: reseal-certstore, reseal-writer, reseald, reseal-bundle
@@ -27,6 +27,7 @@ typedef struct TrustSet {
         char line[RS_NAME_MAX + 1];
         uint64_t version;
         uint32_t quorum;
+        uint64_t restart;                           /* 0: none; else a floor of the time above it falls to it */
         char *firmware_pem, *source_pem, *time_pem; /* each: certificates one behind the other */
         char *recovery_pem;                         /* three public keys, or "" */
 } TrustSet;

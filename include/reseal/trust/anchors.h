@@ -58,9 +58,9 @@ const uint8_t (*trust_store_recovery(const TrustStore *s, uint32_t *ret_n))[32];
 uint64_t trust_store_version(const TrustStore *s);
 /*
  * 1: a set with a higher version lies in the store and a quorum has signed it: *ret_record is to be committed
- * (version, tag and the number of those CRLs that hold under the new set), then trust_store_adopted() makes
- * it the accepted one.  0: nothing new. Fails when what lies there is no good set; the accepted one stays in
- * force.
+ * (version, tag, the number of those CRLs that hold under the new set, and a lower floor of the time where the
+ * set says so), then trust_store_adopted() makes it the accepted one.  0: nothing new. Fails when what lies
+ * there is no good set; the accepted one stays in force.
  */
 int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record, RsError *err);
 int trust_store_adopted(TrustStore *s, const TpmRecord *committed, RsError *err);

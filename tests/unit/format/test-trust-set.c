@@ -80,6 +80,26 @@ static void parse_gives_back_what_encode_was_given(void **state) {
         assert_string_equal(again->recovery_pem, s.recovery_pem);
 }
 
+/* Only a set that says so carries it: what was signed before has the same bytes. */
+static void restart_is_there_only_when_it_is_said(void **state) {
+        _cleanup_(trust_set_freep) TrustSet *again = NULL;
+        RsError err = RS_ERROR_INIT;
+        TrustSet s = sample();
+        _cleanup_(freep) char *without = text_of(&s), *with = NULL;
+
+        (void) state;
+        assert_null(strstr(without, "restart"));
+        s.restart = 1800000000;
+        with = text_of(&s);
+        assert_int_equal(trust_set_parse(SPAN(with, strlen(with)), &again, &err), 0);
+        assert_int_equal(again->restart, 1800000000);
+        expect_change_refused("\"version\":4", "\"version\":4,\"restart\":0");
+        expect_change_refused("\"version\":4", "\"version\":4,\"restart\":-1");
+        expect_change_refused("\"version\":4", "\"version\":4,\"restart\":253402300800");
+        expect_change_refused("\"version\":4", "\"version\":4,\"restart\":\"1\"");
+        expect_change_refused("\"version\":4", "\"version\":4,\"restart\":1,\"restart\":1");
+}
+
 static void each_departure_from_the_form_is_refused(void **state) {
         static const char *const keys[] = { "format", "line", "version", "quorum", "firmware", "source", "time", "recovery" };
 
@@ -170,6 +190,7 @@ static void what_is_no_pem_is_not_encoded(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(parse_gives_back_what_encode_was_given),
+                cmocka_unit_test(restart_is_there_only_when_it_is_said),
                 cmocka_unit_test(each_departure_from_the_form_is_refused),
                 cmocka_unit_test(what_is_not_one_pem_block_of_one_spelling_is_refused),
                 cmocka_unit_test(the_same_anchor_or_key_twice_is_refused),

@@ -129,6 +129,31 @@ static void a_committed_record_is_read_back_whole(void **state) {
         assert_memory_equal(s.record.manifest_digest, r.manifest_digest, 32);
 }
 
+/* Nothing that must not fall falls, but for what a new trust set takes back. */
+static void the_floor_of_the_time_falls_with_a_new_trust_set_only(void **state) {
+        _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
+        TpmRecord r = release_record(100000);
+        RsError err = RS_ERROR_INIT;
+        TpmState s;
+
+        (void) state;
+        OK(tpm_state_commit(t, device.gate, &r, &err));
+        r.time_floor -= 1000;
+        assert_true(tpm_state_commit(t, device.gate, &r, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_ROLLBACK);
+        err = RS_ERROR_INIT;
+        r.trust_version++;
+        r.time_base = 6000;
+        OK(tpm_state_commit(t, device.gate, &r, &err));
+        OK(tpm_state_read(t, &s, &err));
+        assert_int_equal(s.record.time_floor, 1700000000 - 1000);
+        assert_int_equal(s.record.time_base, 6000);
+        r.trust_version--;
+        assert_true(tpm_state_commit(t, device.gate, &r, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_ROLLBACK);
+        err = RS_ERROR_INIT;
+}
+
 static void committing_the_valid_record_again_writes_nothing(void **state) {
         _cleanup_(tpm_freep) Tpm *t = device_tpm(&device, false);
         TpmRecord r = release_record(12);
@@ -485,6 +510,7 @@ int main(void) {
                 cmocka_unit_test_teardown(a_lost_increment_of_the_floor_is_not_repeated, no_faults),
                 cmocka_unit_test_teardown(a_tpm_that_asks_for_patience_gets_it, no_faults),
                 cmocka_unit_test_teardown(a_killed_commit_leaves_one_valid_record, no_faults),
+                cmocka_unit_test(the_floor_of_the_time_falls_with_a_new_trust_set_only),
                 cmocka_unit_test(a_missing_index_is_not_provisioned),
                 cmocka_unit_test(an_index_with_other_attributes_is_refused),
                 cmocka_unit_test(another_gate_secret_does_not_take_over_the_state),

@@ -113,6 +113,7 @@ typedef struct SetSpec {
         unsigned members, signers;   /* bit per root */
         const char *line;            /* NULL: gateway */
         const char *recovery_pem;    /* NULL: the three */
+        uint64_t restart;
 } SetSpec;
 
 static char *text_of(Encoder *e) {
@@ -130,6 +131,7 @@ static void make_set(const SetSpec *spec, Encoder *ret) {
         (void) snprintf(s->line, sizeof(s->line), "%s", spec->line ? spec->line : "gateway");
         s->version = spec->version;
         s->quorum = spec->quorum;
+        s->restart = spec->restart;
         for (size_t i = 0; i < ELEMENTSOF(roots); i++)
                 if (spec->members & (1u << i))
                         ca_cert_pem(&roots[i], &pem);
@@ -184,7 +186,7 @@ static void set_needs_a_quorum_of_old_and_of_new_roots(void **state) {
                 uint64_t version = 0;
                 int r;
 
-                make_set(&(SetSpec){ 1, 2, 7u << 3, signers, NULL, NULL }, &set);
+                make_set(&(SetSpec){ 1, 2, 7u << 3, signers, NULL, NULL, 0 }, &set);
                 r = trust_set_judge(SPAN_NULL, version0, encoder_view(&set), "gateway", &version, &refusal);
                 if ((r == 0) != good)
                         fail_msg("signers %#x: %s", signers, refusal.text);
@@ -203,12 +205,12 @@ static void quorum_of_the_accepted_set_counts_and_not_that_of_the_new_one(void *
         (void) state;
         /* a device with one root: quorum 1, once */
         assert_int_equal(anchors_load(one_root_path, &one, &err), 0);
-        make_set(&(SetSpec){ 1, 3, 7, 7, NULL, NULL }, &accepted);
+        make_set(&(SetSpec){ 1, 3, 7, 7, NULL, NULL, 0 }, &accepted);
         assert_int_equal(trust_set_judge(SPAN_NULL, one, encoder_view(&accepted), "gateway", &version, &err), 0);
-        refuse_set(encoder_view(&accepted), one, &(SetSpec){ 2, 2, 7, 3, NULL, NULL }, RS_REASON_TRUST_SET);
-        refuse_set(encoder_view(&accepted), one, &(SetSpec){ 2, 2, 7u << 3, 3u << 3, NULL, NULL }, RS_REASON_TRUST_SET);
-        refuse_set(SPAN_NULL, one, &(SetSpec){ 1, 2, 7, 1, NULL, NULL }, RS_REASON_TRUST_SET);
-        refuse_set(SPAN_NULL, one, &(SetSpec){ 1, 2, 7, 6, NULL, NULL }, RS_REASON_TRUST_SET);
+        refuse_set(encoder_view(&accepted), one, &(SetSpec){ 2, 2, 7, 3, NULL, NULL, 0 }, RS_REASON_TRUST_SET);
+        refuse_set(encoder_view(&accepted), one, &(SetSpec){ 2, 2, 7u << 3, 3u << 3, NULL, NULL, 0 }, RS_REASON_TRUST_SET);
+        refuse_set(SPAN_NULL, one, &(SetSpec){ 1, 2, 7, 1, NULL, NULL, 0 }, RS_REASON_TRUST_SET);
+        refuse_set(SPAN_NULL, one, &(SetSpec){ 1, 2, 7, 6, NULL, NULL, 0 }, RS_REASON_TRUST_SET);
 }
 
 static void version_line_and_keys_are_judged(void **state) {
@@ -220,14 +222,14 @@ static void version_line_and_keys_are_judged(void **state) {
 
         (void) state;
         assert_int_equal(anchors_load(root_path, &version0, &err), 0);
-        make_set(&(SetSpec){ 5, 2, 7, 7, NULL, NULL }, &accepted);
+        make_set(&(SetSpec){ 5, 2, 7, 7, NULL, NULL, 0 }, &accepted);
         for (uint64_t v = 1; v <= 5; v++)
-                refuse_set(encoder_view(&accepted), version0, &(SetSpec){ v, 2, 7, 7, NULL, NULL }, RS_REASON_TRUST_SET);
-        refuse_set(encoder_view(&accepted), version0, &(SetSpec){ 6, 2, 7, 7, "other", NULL }, RS_REASON_LINE);
+                refuse_set(encoder_view(&accepted), version0, &(SetSpec){ v, 2, 7, 7, NULL, NULL, 0 }, RS_REASON_TRUST_SET);
+        refuse_set(encoder_view(&accepted), version0, &(SetSpec){ 6, 2, 7, 7, "other", NULL, 0 }, RS_REASON_LINE);
         pems(roots, 3, true, &p384); /* the TPM cannot verify these */
         weak = text_of(&p384);
-        refuse_set(encoder_view(&accepted), version0, &(SetSpec){ 6, 2, 7, 7, NULL, weak }, RS_REASON_ALGORITHM);
-        make_set(&(SetSpec){ 9, 2, 7, 7, NULL, NULL }, &good); /* versions may be skipped */
+        refuse_set(encoder_view(&accepted), version0, &(SetSpec){ 6, 2, 7, 7, NULL, weak, 0 }, RS_REASON_ALGORITHM);
+        make_set(&(SetSpec){ 9, 2, 7, 7, NULL, NULL, 0 }, &good); /* versions may be skipped */
         assert_int_equal(trust_set_judge(encoder_view(&accepted), version0, encoder_view(&good), "gateway", &version, &err), 0);
         assert_int_equal(version, 9);
         assert_true(trust_set_judge(SPAN_NULL, version0, SPAN_NULL, "gateway", &version, &err) < 0);
@@ -257,7 +259,7 @@ static void check_is(const TrustStore *s, const TpmRecord *record, RsReason reas
 static void store_set(uint64_t version, unsigned members, unsigned signers) {
         _cleanup_(encoder_done) Encoder set = ENCODER_INIT;
 
-        make_set(&(SetSpec){ version, 2, members, signers, NULL, NULL }, &set);
+        make_set(&(SetSpec){ version, 2, members, signers, NULL, NULL, 0 }, &set);
         write_file("store.set", encoder_view(&set));
 }
 
@@ -595,6 +597,34 @@ static void new_set_takes_out_the_lists_of_cas_it_no_longer_trusts(void **state)
         assert_int_equal(record.crl_number, 301);
 }
 
+/* The one way down for the floor of the time: a quorum, and only from above what it says. */
+static void new_set_may_bring_the_floor_of_the_time_back(void **state) {
+        static const struct {
+                uint64_t before, restart, after;
+        } cases[] = {
+                { NOW + 40 * YEAR, NOW, NOW },
+                { NOW + 40 * YEAR, 0, NOW + 40 * YEAR },
+                { NOW - YEAR, NOW, NOW - YEAR },
+                { NOW, NOW, NOW },
+        };
+
+        (void) state;
+        for (size_t k = 0; k < ELEMENTSOF(cases); k++) {
+                _cleanup_(encoder_done) Encoder set = ENCODER_INIT;
+                TpmRecord record = { .time_floor = cases[k].before, .time_base = 600 };
+                _cleanup_(trust_store_freep) TrustStore *s = NULL;
+
+                (void) close_state(state);
+                (void) fresh_state(state);
+                s = open_store(&record);
+                make_set(&(SetSpec){ 1, 2, 7, 7, NULL, NULL, cases[k].restart }, &set);
+                write_file("store.set", encoder_view(&set));
+                adopt(s, &record);
+                assert_int_equal(record.time_floor, cases[k].after);
+                assert_int_equal(record.time_base, cases[k].after < cases[k].before ? 0 : 600);
+        }
+}
+
 int main(void) {
 #define WITH_STATE(test) cmocka_unit_test_setup_teardown(test, fresh_state, close_state)
         const struct CMUnitTest tests[] = {
@@ -610,6 +640,7 @@ int main(void) {
                 WITH_STATE(lists_that_were_put_back_or_lost_stop_installs_until_they_are_here_again),
                 WITH_STATE(file_ahead_of_the_record_is_no_harm),
                 WITH_STATE(new_set_takes_out_the_lists_of_cas_it_no_longer_trusts),
+                WITH_STATE(new_set_may_bring_the_floor_of_the_time_back),
         };
 
         return cmocka_run_group_tests(tests, make_world, remove_world);
