@@ -344,6 +344,7 @@ static int note_authority(void *userdata, const Link *link, RsError *err) {
 
 static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) {
         Knowledge *k = &i->knowledge;
+        const TimeInterval now = knowledge_time(i);
         RsError unused = RS_ERROR_INIT;
         TpmRecord next = i->tpm.record;
         Certs certs = { 0 };
@@ -355,7 +356,7 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         unused = RS_ERROR_INIT;
         if (k->links) /* hostile still; certificates are judged where they are used */
                 (void) link_set_walk(SPAN(k->links, k->links_size), note_authority, &certs, &unused);
-        r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, ret_changed, err);
+        r = trust_store_add_crls(k->store, bytes, certs.list, certs.n, now.low, now.high, ret_changed, err);
         if (r < 0)
                 return r;
         next.crl_number = trust_store_crl_number(k->store);

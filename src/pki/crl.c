@@ -7,7 +7,8 @@
  *
  *   1. it is one CRL in DER and nothing else, complete (no delta), of one issuer (not indirect) and without scope: any
  *      critical extension says that it means something else than "these serials", and none is needed
- *   2. a CA under the caller's anchors that may sign lists has signed it, with algorithms of the one table
+ *   2. a CA under the caller's anchors that may sign lists has signed it, with algorithms of the one table; where the
+ *      caller says by what (crl_set_admit), the CA itself must not have expired or been revoked
  *   3. its CRLNumber is not lower than that of the list it replaces; with an equal number it must be the same list,
  *      for two lists under one number would let an attacker choose
  *
@@ -38,11 +39,13 @@ typedef struct CrlEntry {
         X509_CRL *crl;
         uint8_t *der;
         size_t size;
+        unsigned domain;
+        bool anchor; /* the issuer is one */
         CrlInfo info;
 } CrlEntry;
 
 struct CrlSet {
-        CrlEntry entries[CRL_COUNT_MAX];
+        CrlEntry entries[CRL_SET_MAX];
         uint32_t n;
 };
 
@@ -153,6 +156,7 @@ typedef struct Search {
         X509_CRL *crl;
         const TrustAnchors *anchors;
         STACK_OF(X509) *intermediates;
+        const PathRules *rules; /* for the issuer; NULL: neither time nor lists */
         X509 *issuer;      /* found; borrowed */
         RsError refusal;   /* of the first candidate with the right name that is none */
         bool bad_signature;
@@ -162,7 +166,7 @@ typedef struct Search {
 static int judge_candidate(const Search *s, X509 *cert, RsError *err) {
         int r;
 
-        r = path_verify_ca(cert, s->intermediates, s->anchors, err);
+        r = path_verify_ca(cert, s->intermediates, s->anchors, s->rules, err);
         if (r < 0)
                 return r;
         if (!(X509_get_extension_flags(cert) & EXFLAG_KUSAGE) || !(X509_get_key_usage(cert) & KU_CRL_SIGN))
@@ -246,12 +250,30 @@ static int check_number(const CrlEntry *old, Span der, const CrlInfo *info, bool
         return 0;
 }
 
-/* Takes crl over on success. */
-static int put_entry(CrlSet *s, CrlEntry *old, Span der, X509_CRL *crl, const CrlInfo *info, RsError *err) {
-        uint8_t *copy;
+/* A new issuer takes a place of its own domain; the anchors' cannot all be taken by those whom they certify. */
+static int check_place(const CrlSet *s, unsigned domain, bool anchor, RsError *err) {
+        uint32_t n = 0, n_cas = 0;
 
-        if (!old && s->n == CRL_COUNT_MAX)
+        for (uint32_t i = 0; i < s->n; i++)
+                if (s->entries[i].domain == domain) {
+                        n++;
+                        n_cas += !s->entries[i].anchor;
+                }
+        if (n >= CRL_COUNT_MAX)
                 return rs_fail(err, TOO_MUCH, "more than %u revocation lists", CRL_COUNT_MAX);
+        if (!anchor && n_cas >= CRL_CAS_MAX)
+                return rs_fail(err, TOO_MUCH, "more than %u revocation lists of CAs below the anchors", CRL_CAS_MAX);
+        return 0;
+}
+
+/* Takes entry's crl over on success. */
+static int put_entry(CrlSet *s, CrlEntry *old, const CrlEntry *entry, Span der, RsError *err) {
+        uint8_t *copy;
+        int r;
+
+        r = old ? 0 : check_place(s, entry->domain, entry->anchor, err);
+        if (r < 0)
+                return r;
         copy = malloc(der.size);
         if (!copy)
                 return rs_fail_oom(err);
@@ -260,19 +282,39 @@ static int put_entry(CrlSet *s, CrlEntry *old, Span der, X509_CRL *crl, const Cr
                 entry_done(old);
         else
                 old = &s->entries[s->n++];
-        *old = (CrlEntry){ .crl = crl, .der = copy, .size = der.size, .info = *info };
+        *old = *entry;
+        old->der = copy;
+        old->size = der.size;
         return 0;
+}
+
+static const CrlEntry *find_same(const CrlSet *s, Span der) {
+        for (uint32_t i = 0; i < s->n; i++)
+                if (span_equal(SPAN(s->entries[i].der, s->entries[i].size), der))
+                        return &s->entries[i];
+        return NULL;
 }
 
 int crl_set_add(CrlSet *s, Span der, const TrustAnchors *anchors, STACK_OF(X509) *intermediates, bool *ret_changed,
                 CrlInfo *ret, RsError *err) {
+        return crl_set_admit(s, der, anchors, intermediates, &(CrlAdmission){ 0 }, ret_changed, ret, err);
+}
+
+int crl_set_admit(CrlSet *s, Span der, const TrustAnchors *anchors, STACK_OF(X509) *intermediates,
+                  const CrlAdmission *how, bool *ret_changed, CrlInfo *ret, RsError *err) {
         _cleanup_(X509_CRL_freep) X509_CRL *crl = NULL;
-        Search search = { .anchors = anchors, .intermediates = intermediates };
-        CrlEntry *old;
+        Search search = { .anchors = anchors, .intermediates = intermediates, .rules = how->issuer };
+        const CrlEntry *held = how->issuer ? find_same(s, der) : NULL;
+        CrlEntry *old, entry;
         bool same = false;
         CrlInfo info;
         int r;
 
+        if (held) {
+                *ret_changed = false;
+                *ret = held->info;
+                return 0;
+        }
         r = parse_crl(der, &crl, &info, err);
         if (r < 0)
                 return r;
@@ -290,7 +332,9 @@ int crl_set_add(CrlSet *s, Span der, const TrustAnchors *anchors, STACK_OF(X509)
                         return r;
         }
         if (!same) {
-                r = put_entry(s, old, der, crl, &info, err);
+                entry = (CrlEntry){ .crl = crl, .domain = how->domain, .info = info };
+                entry.anchor = path_is_anchor(search.issuer, anchors);
+                r = put_entry(s, old, &entry, der, err);
                 if (r < 0)
                         return r;
                 TAKE_PTR(crl);
@@ -331,14 +375,27 @@ int crl_set_check(const CrlSet *s, X509 *cert, const uint8_t issuer_key[32], RsE
         return 0;
 }
 
-int crl_set_fresh(const CrlSet *s, uint64_t low, uint64_t grace, RsError *err) {
-        for (uint32_t i = 0; i < s->n; i++) {
-                const CrlInfo *info = &s->entries[i].info;
-
-                if (info->next_update != 0 && low > info->next_update && low - info->next_update > grace)
-                        return rs_fail(err, CRL_STALE, "revocation list %llu of %s: the next one was due %llu s ago",
-                                       (unsigned long long) info->number, info->issuer,
-                                       (unsigned long long) (low - info->next_update));
-        }
+static int check_fresh(const CrlInfo *info, uint64_t low, uint64_t grace, RsError *err) {
+        if (info->next_update != 0 && low > info->next_update && low - info->next_update > grace)
+                return rs_fail(err, CRL_STALE, "revocation list %llu of %s: the next one was due %llu s ago",
+                               (unsigned long long) info->number, info->issuer,
+                               (unsigned long long) (low - info->next_update));
         return 0;
+}
+
+int crl_set_fresh(const CrlSet *s, uint64_t low, uint64_t grace, RsError *err) {
+        int r = 0;
+
+        for (uint32_t i = 0; r == 0 && i < s->n; i++)
+                r = check_fresh(&s->entries[i].info, low, grace, err);
+        return r;
+}
+
+int crl_set_fresh_of(const CrlSet *s, const uint8_t issuer_key[32], const char *name, uint64_t low, uint64_t grace,
+                     RsError *err) {
+        const CrlEntry *e = find_entry(s, issuer_key);
+
+        if (!e)
+                return rs_fail(err, CRL_STALE, "there is no revocation list of %s, and the policy wants one", name);
+        return check_fresh(&e->info, low, grace, err);
 }

@@ -26,5 +26,9 @@ bool path_seconds(const ASN1_TIME *t, uint64_t *ret);
 int path_name_text(const X509_NAME *name, char *ret, size_t size, RsError *err);
 /* Byte for byte. */
 bool path_is_anchor(const X509 *cert, const TrustAnchors *anchors);
-/* A CA certificate under the anchors, or one of them.  Times are not judged: a list outlives the year of its issuer. */
-int path_verify_ca(X509 *cert, STACK_OF(X509) *extra, const TrustAnchors *anchors, RsError *err);
+/*
+ * A CA certificate under the anchors, or one of them.  rules: time and lists for it; NULL: neither, a list that is held
+ * outlives the year of its issuer.  Anchors have no end but that of their set.
+ */
+int path_verify_ca(X509 *cert, STACK_OF(X509) *extra, const TrustAnchors *anchors, const PathRules *rules,
+                   RsError *err);

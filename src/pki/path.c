@@ -432,6 +432,23 @@ static void borrowed_freep(STACK_OF(X509) **p) {
         sk_X509_free(*p);
 }
 
+static int describe_issuers(STACK_OF(X509) *chain, SignerInfo *ret, RsError *err) {
+        ret->n_issuers = 0;
+        for (int i = 1; i < sk_X509_num(chain) && ret->n_issuers < ELEMENTSOF(ret->issuers); i++) {
+                X509 *cert = sk_X509_value(chain, i);
+                int r;
+
+                r = path_name_text(X509_get_subject_name(cert), ret->issuers[ret->n_issuers].name,
+                                   sizeof(ret->issuers[0].name), err);
+                if (r == 0)
+                        r = path_spki_sha256(cert, ret->issuers[ret->n_issuers].key, err);
+                if (r < 0)
+                        return r;
+                ret->n_issuers++;
+        }
+        return 0;
+}
+
 int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, const PathRules *rules,
                 SignerInfo *ret_signer, RsError *err) {
         _cleanup_(borrowed_freep) STACK_OF(X509) *trusted = rules->issuer ? sk_X509_new_null() : NULL;
@@ -461,7 +478,8 @@ int path_verify(X509 *leaf, STACK_OF(X509) *extra, const TrustAnchors *anchors, 
         r = check_chain(ctx, rules, eku, err);
         if (r < 0)
                 return r;
-        return describe(leaf, ret_signer, err);
+        r = describe(leaf, ret_signer, err);
+        return r < 0 ? r : describe_issuers(X509_STORE_CTX_get0_chain(ctx), ret_signer, err);
 }
 
 bool anchors_have_key(const TrustAnchors *a, const uint8_t spki_sha256[32]) {
@@ -492,27 +510,30 @@ bool path_is_anchor(const X509 *cert, const TrustAnchors *anchors) {
         return false;
 }
 
-int path_verify_ca(X509 *cert, STACK_OF(X509) *extra, const TrustAnchors *anchors, RsError *err) {
-        static const PathRules rules = { .time_high = UINT64_MAX };
+int path_verify_ca(X509 *cert, STACK_OF(X509) *extra, const TrustAnchors *anchors, const PathRules *rules,
+                   RsError *err) {
+        static const PathRules no_rules = { .time_high = UINT64_MAX };
         _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *ctx = NULL;
         STACK_OF(X509) *chain;
         int r;
 
+        if (!rules)
+                rules = &no_rules;
         if (path_is_anchor(cert, anchors))
                 return algorithm_check(cert, PLACE_ANCHOR, err);
         ctx = X509_STORE_CTX_new_ex(ossl_context(), NULL);
         if (!ctx)
                 return rs_fail_oom(err);
-        r = prepare(ctx, cert, extra, anchors, &rules, err);
+        r = prepare(ctx, cert, extra, anchors, rules, err);
         if (r < 0)
                 return r;
         if (X509_verify_cert(ctx) != 1)
                 return fail_path(ctx, err);
         chain = X509_STORE_CTX_get0_chain(ctx);
         for (int i = 0; i < sk_X509_num(chain) - 1; i++) {
-                r = check_intermediate(sk_X509_value(chain, i), &rules, NULL, err);
+                r = check_intermediate(sk_X509_value(chain, i), rules, NULL, err);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return rules->crls ? check_revoked(chain, rules->crls, err) : 0;
 }

@@ -37,7 +37,7 @@
 #define FILE_SET "trust.set"
 #define FILE_NEXT "trust.next"
 #define FILE_CRLS "crls"
-#define FILE_CRLS_MAX (64u + CRL_COUNT_MAX * (8u + CRL_SIZE_MAX + RS_CERT_FILE_MAX))
+#define FILE_CRLS_MAX (64u + CRL_SET_MAX * (8u + CRL_SIZE_MAX + RS_CERT_FILE_MAX))
 
 struct TrustStore {
         TrustStoreConfig config;
@@ -281,7 +281,7 @@ int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record,
         /* The number is about to be lowered: not while it says that lists are missing. */
         r = check_lists(s, now, err);
         if (r == 0)
-                r = crl_file_copy(s->crls, s->next, &s->next_crls, err);
+                r = crl_file_copy(s->crls, s->next, true, &s->next_crls, err);
         if (r == 0)
                 r = file_replace(s->config.state_fd, FILE_NEXT, SPAN(data, size), 0600, err);
         if (r < 0) {
@@ -332,8 +332,38 @@ uint64_t trust_store_crl_number(const TrustStore *s) {
         return crl_set_number(s->crls->set);
 }
 
-int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, bool *ret_changed,
-                         RsError *err) {
+/* A CA that is no CA any more says nothing new; what it says must not keep the word of others out, either. */
+static bool issuer_is_done(const RsError *why) {
+        return why->reason == RS_REASON_REVOKED || why->reason == RS_REASON_EXPIRED;
+}
+
+static int add_lists(TrustStore *s, CrlFile *f, const Span *lists, uint32_t n, const Span *certs, uint32_t n_certs,
+                     const PathRules *rules, bool *ret_any, RsError *err) {
+        RsError left_out = RS_ERROR_INIT;
+        bool any = false, taken = false;
+
+        for (uint32_t i = 0; i < n; i++) {
+                RsError why = RS_ERROR_INIT;
+                bool changed = false;
+                CrlInfo info;
+                int r = crl_file_add(f, lists[i], s->set, certs, n_certs, rules, &changed, &info, &why);
+
+                if (r < 0 && !issuer_is_done(&why))
+                        return rs_pass(err, &why);
+                if (r < 0)
+                        left_out = why;
+                any = any || changed;
+                taken = taken || r == 0;
+        }
+        if (!taken && left_out.reason != RS_REASON_NONE)
+                return rs_pass(err, &left_out);
+        *ret_any = any;
+        return 0;
+}
+
+int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, uint64_t low, uint64_t high,
+                         bool *ret_changed, RsError *err) {
+        const PathRules rules = { .time_low = low, .time_high = high, .crls = s->crls->set };
         _cleanup_(crl_file_freep) CrlFile *f = NULL;
         Span lists[CRL_COUNT_MAX];
         bool any = false;
@@ -347,16 +377,9 @@ int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n
         r = crl_section_parse(crls, lists, &n, err);
         if (r < 0)
                 return r;
-        r = crl_file_copy(s->crls, s->set, &f, err);
-        for (uint32_t i = 0; r == 0 && i < n; i++) {
-                CrlInfo info;
-                bool changed;
-
-                r = crl_file_add(f, lists[i], s->set, certs, n_certs, &changed, &info, err);
-                if (r < 0)
-                        break;
-                any = any || changed;
-        }
+        r = crl_file_copy(s->crls, s->set, false, &f, err);
+        if (r == 0)
+                r = add_lists(s, f, lists, n, certs, n_certs, &rules, &any, err);
         if (r == 0 && any)
                 r = save_crls(s, f, err);
         if (r < 0)

@@ -58,8 +58,8 @@ static int keep_issuer(CrlFile *f, const uint8_t key[32], Span cert, RsError *er
         CrlIssuer *place = find_issuer(f, key);
         CrlIssuer issuer = { 0 };
 
-        if (!place && f->n_issuers == CRL_COUNT_MAX)
-                return rs_fail(err, TOO_MUCH, "more than %u revocation lists", CRL_COUNT_MAX);
+        if (!place && f->n_issuers == CRL_SET_MAX)
+                return rs_fail(err, TOO_MUCH, "more than %u revocation lists", CRL_SET_MAX);
         memcpy(issuer.key, key, sizeof(issuer.key));
         if (cert.size > 0) {
                 issuer.cert = malloc(cert.size);
@@ -90,8 +90,8 @@ static void keep_better(RsError *best, const RsError *attempt) {
 }
 
 /* cert empty: an anchor must be the issuer. */
-static int try_issuer(CrlFile *f, Span der, const TrustAnchors *anchors, Span cert, bool *ret_changed, CrlInfo *ret,
-                      RsError *err) {
+static int try_issuer(CrlFile *f, Span der, const TrustAnchors *anchors, Span cert, const CrlAdmission *how,
+                      bool *ret_changed, CrlInfo *ret, RsError *err) {
         _cleanup_(certs_freep) struct stack_st_X509 *certs = NULL;
         int r;
 
@@ -100,20 +100,21 @@ static int try_issuer(CrlFile *f, Span der, const TrustAnchors *anchors, Span ce
                 if (r < 0)
                         return r;
         }
-        return crl_set_add(f->set, der, anchors, certs, ret_changed, ret, err);
+        return crl_set_admit(f->set, der, anchors, certs, how, ret_changed, ret, err);
 }
 
-static int try_domains(CrlFile *f, Span der, const AnchorSet *anchors, Span cert, bool *ret_changed, CrlInfo *ret,
-                       RsError *err) {
-        const TrustAnchors *const domains[] = { anchors->firmware, anchors->source, anchors->time };
+static int try_domains(CrlFile *f, Span der, const AnchorSet *anchors, Span cert, const PathRules *rules,
+                       bool *ret_changed, CrlInfo *ret, RsError *err) {
+        const TrustAnchors *const domains[CRL_DOMAINS_MAX] = { anchors->firmware, anchors->source, anchors->time };
         RsError best = RS_ERROR_INIT;
 
-        for (size_t i = 0; i < ELEMENTSOF(domains); i++) {
+        for (unsigned i = 0; i < CRL_DOMAINS_MAX; i++) {
+                const CrlAdmission how = { .domain = i, .issuer = rules };
                 RsError attempt = RS_ERROR_INIT;
 
                 if (!domains[i])
                         continue;
-                if (try_issuer(f, der, domains[i], cert, ret_changed, ret, &attempt) == 0)
+                if (try_issuer(f, der, domains[i], cert, &how, ret_changed, ret, &attempt) == 0)
                         return 0;
                 if (is_final(&attempt))
                         return rs_pass(err, &attempt);
@@ -122,8 +123,19 @@ static int try_domains(CrlFile *f, Span der, const AnchorSet *anchors, Span cert
         return rs_pass(err, &best); /* a set has firmware roots, so there was an attempt */
 }
 
-int crl_file_add(CrlFile *f, Span der, const AnchorSet *anchors, const Span *certs, uint32_t n_certs, bool *ret_changed,
-                 CrlInfo *ret, RsError *err) {
+/*
+ * Only a new list: whoever holds the key of a CA could otherwise shut out each later one by a first one at the end of
+ * the numbers.  He still can up to this bound; what ends that is another CA, not another number.
+ */
+static int check_number(const CrlInfo *info, RsError *err) {
+        if (info->number > CRL_NUMBER_MAX)
+                return rs_fail(err, FORMAT, "revocation list of %s: number %llu, at most %llu is permitted", info->issuer,
+                               (unsigned long long) info->number, (unsigned long long) CRL_NUMBER_MAX);
+        return 0;
+}
+
+int crl_file_add(CrlFile *f, Span der, const AnchorSet *anchors, const Span *certs, uint32_t n_certs,
+                 const PathRules *rules, bool *ret_changed, CrlInfo *ret, RsError *err) {
         RsError best = RS_ERROR_INIT;
         CrlInfo info;
         bool changed;
@@ -138,8 +150,11 @@ int crl_file_add(CrlFile *f, Span der, const AnchorSet *anchors, const Span *cer
                         cert = SPAN(f->issuers[i - 1].cert, f->issuers[i - 1].cert_size);
                 if (i > 0 && cert.size == 0)
                         continue;
-                if (try_domains(f, der, anchors, cert, &changed, &info, &attempt) == 0) {
-                        int r = keep_issuer(f, info.issuer_key, cert, err);
+                if (try_domains(f, der, anchors, cert, rules, &changed, &info, &attempt) == 0) {
+                        int r = changed ? check_number(&info, err) : 0;
+
+                        if (r == 0 && changed)
+                                r = keep_issuer(f, info.issuer_key, cert, err);
 
                         if (r < 0)
                                 return r;
@@ -154,19 +169,20 @@ int crl_file_add(CrlFile *f, Span der, const AnchorSet *anchors, const Span *cer
         return rs_pass(err, &best);
 }
 
-static int add_known(CrlFile *f, Span der, Span cert, const AnchorSet *anchors, RsError *err) {
+static int add_known(CrlFile *f, Span der, Span cert, const AnchorSet *anchors, const PathRules *rules, RsError *err) {
         RsError attempt = RS_ERROR_INIT;
         CrlInfo info;
         bool changed;
 
         if (!anchors)
                 return 0;
-        if (try_domains(f, der, anchors, cert, &changed, &info, &attempt) == 0)
+        if (try_domains(f, der, anchors, cert, rules, &changed, &info, &attempt) == 0)
                 return keep_issuer(f, info.issuer_key, cert, err);
         return attempt.reason == RS_REASON_NO_MEMORY ? rs_pass(err, &attempt) : 0;
 }
 
-int crl_file_copy(CrlFile *from, const AnchorSet *anchors, CrlFile **ret, RsError *err) {
+int crl_file_copy(CrlFile *from, const AnchorSet *anchors, bool renew, CrlFile **ret, RsError *err) {
+        const PathRules not_revoked = { .time_high = UINT64_MAX, .crls = from->set };
         _cleanup_(crl_file_freep) CrlFile *f = NULL;
         int r;
 
@@ -178,7 +194,7 @@ int crl_file_copy(CrlFile *from, const AnchorSet *anchors, CrlFile **ret, RsErro
                 crl_set_info(from->set, i, &info);
                 issuer = find_issuer(from, info.issuer_key);
                 r = add_known(f, crl_set_der(from->set, i), issuer ? SPAN(issuer->cert, issuer->cert_size) : SPAN_NULL,
-                              anchors, err);
+                              anchors, renew ? &not_revoked : NULL, err);
         }
         if (r < 0)
                 return r;
@@ -241,12 +257,12 @@ static int parse_lists(Reader *r, const AnchorSet *anchors, CrlFile *f, RsError 
         uint32_t n = reader_u32(r);
         int k = 0;
 
-        for (uint32_t i = 0; k == 0 && i < n && i < CRL_COUNT_MAX && !reader_failed(r); i++) {
+        for (uint32_t i = 0; k == 0 && i < n && i < CRL_SET_MAX && !reader_failed(r); i++) {
                 Span cert = reader_span(r, reader_u32(r));
                 Span der = reader_span(r, reader_u32(r));
 
                 if (!reader_failed(r))
-                        k = add_known(f, der, cert, anchors, err);
+                        k = add_known(f, der, cert, anchors, NULL, err);
         }
         return k;
 }

@@ -16,6 +16,7 @@
 
 #include "anchor-set.h"
 
+#define CRL_NUMBER_MAX ((UINT64_C(1) << 48) - 1) /* room for YYYYMMDDhhmmss, and the sum never wraps */
 #define CRL_CERTS_MAX 32u /* certificates in which an issuer may be looked for */
 
 typedef struct CrlIssuer {
@@ -26,17 +27,21 @@ typedef struct CrlIssuer {
 
 typedef struct CrlFile {
         CrlSet *set;                 /* never NULL */
-        CrlIssuer issuers[CRL_COUNT_MAX];
+        CrlIssuer issuers[CRL_SET_MAX];
         uint32_t n_issuers;
 } CrlFile;
 
 CrlFile *crl_file_free(CrlFile *f);
 RS_DEFINE_CLEANUP(CrlFile, crl_file_free)
 int crl_file_new(CrlFile **ret, RsError *err);
-/* Lists of `from` that hold under these anchors; what does not is left out. */
-int crl_file_copy(CrlFile *from, const AnchorSet *anchors, CrlFile **ret, RsError *err);
-int crl_file_add(CrlFile *f, Span der, const AnchorSet *anchors, const Span *certs, uint32_t n_certs, bool *ret_changed,
-                 CrlInfo *ret, RsError *err);
+/*
+ * Lists of `from` that hold under these anchors; what does not is left out.  renew: so is the list of a CA that was
+ * revoked since; its place is free, and the number falls.
+ */
+int crl_file_copy(CrlFile *from, const AnchorSet *anchors, bool renew, CrlFile **ret, RsError *err);
+/* rules: time and lists by which an issuer that is no anchor is judged.  CRL_NUMBER_MAX holds here. */
+int crl_file_add(CrlFile *f, Span der, const AnchorSet *anchors, const Span *certs, uint32_t n_certs,
+                 const PathRules *rules, bool *ret_changed, CrlInfo *ret, RsError *err);
 int crl_file_encode(CrlFile *f, Encoder *e, RsError *err);
 /* 1, or 0: damaged.  anchors NULL: everything is left out. */
 int crl_file_parse(Span bytes, const AnchorSet *anchors, CrlFile **ret, RsError *err);

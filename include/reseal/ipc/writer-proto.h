@@ -149,7 +149,7 @@ typedef enum WriterEvidence {
         WRITER_EVIDENCE_STATEMENT = 4,
 } WriterEvidence;
 
-#define WRITER_CRLS_MAX 8u
+#define WRITER_CRLS_MAX 24u
 #define WRITER_EVIDENCE_MAX (2u << 20)    /* a link set */
 #define WRITER_ANCHORS_MAX (128u << 10)   /* TRUST_SET_CMS_MAX */
 

@@ -20,7 +20,10 @@
 #include <reseal/pki/path.h>
 
 #define CRL_SIZE_MAX (128u << 10)
-#define CRL_COUNT_MAX 8u
+#define CRL_COUNT_MAX 8u          /* in a section, and of one domain in a set */
+#define CRL_DOMAINS_MAX 3u
+#define CRL_SET_MAX (CRL_COUNT_MAX * CRL_DOMAINS_MAX)
+#define CRL_CAS_MAX 4u            /* of a domain's places those that CAs below its anchors may take */
 
 struct x509_crl_st;
 typedef struct CrlSet CrlSet; /* path.h also names it */
@@ -43,6 +46,18 @@ RS_DEFINE_CLEANUP(CrlSet, crl_set_free)
  */
 int crl_set_add(CrlSet *s, Span der, const TrustAnchors *anchors, struct stack_st_X509 *intermediates,
                 bool *ret_changed, CrlInfo *ret, RsError *err);
+/*
+ * The same for a store that many feed.  A domain (0 to CRL_DOMAINS_MAX - 1) has places of its own, which no other
+ * one can take.  issuer: an issuer below the anchors is judged by its time and its lists as well (EXPIRED,
+ * REVOKED); NULL: not, for lists that are held already: what a CA has said before it ended still holds.  A list
+ * that is held is not judged.
+ */
+typedef struct CrlAdmission {
+        unsigned domain;
+        const PathRules *issuer;
+} CrlAdmission;
+int crl_set_admit(CrlSet *s, Span der, const TrustAnchors *anchors, struct stack_st_X509 *intermediates,
+                  const CrlAdmission *how, bool *ret_changed, CrlInfo *ret, RsError *err);
 uint32_t crl_set_count(const CrlSet *s);
 void crl_set_info(const CrlSet *s, uint32_t i, CrlInfo *ret);
 Span crl_set_der(const CrlSet *s, uint32_t i); /* borrowed */
@@ -52,3 +67,6 @@ uint64_t crl_set_number(const CrlSet *s);
 int crl_set_check(const CrlSet *s, struct x509_st *cert, const uint8_t issuer_key[32], RsError *err);
 /* CRL_STALE if a list's next_update lies more than grace before `low`. */
 int crl_set_fresh(const CrlSet *s, uint64_t low, uint64_t grace, RsError *err);
+/* The same for the one list of this issuer; CRL_STALE, too, when there is none.  name: for the message. */
+int crl_set_fresh_of(const CrlSet *s, const uint8_t issuer_key[32], const char *name, uint64_t low, uint64_t grace,
+                     RsError *err);

@@ -17,6 +17,7 @@
 
 #include <reseal/base/error.h>
 #include <reseal/base/span.h>
+#include <reseal/format/limits.h>
 
 struct x509_st;
 struct x509_store_st;
@@ -58,6 +59,11 @@ typedef struct SignerInfo {
         uint8_t spki_sha256[32];
         uint64_t not_before;
         uint64_t not_after;
+        struct {
+                char name[96];
+                uint8_t key[32];  /* SHA-256 of the SPKI */
+        } issuers[RS_CERT_CHAIN_MAX - 1]; /* the CAs of its path, the anchor last */
+        uint32_t n_issuers;
 } SignerInfo;
 
 /*

@@ -67,13 +67,14 @@ int trust_store_adopted(TrustStore *s, const TpmRecord *committed, RsError *err)
 
 const CrlSet *trust_store_crls(const TrustStore *s);           /* never NULL */
 /*
- * CRLs in the form of a CRLS section, all or none of them.  certs: DER certificates in which the lists'
- * issuers may be found (authorities of links and manifests); those needed are kept.  On return the lists are
- * durable in the state directory; *ret_changed: a record with crl_number = trust_store_crl_number() is to be
- * committed next.
+ * CRLs in the form of a CRLS section, all or none of them; but one whose issuer has itself expired at `low`, or
+ * is revoked by a list that was held before, is left out (and told when it is the only one: EXPIRED, REVOKED).
+ * certs: DER certificates in which the lists' issuers may be found (authorities of links and manifests); those
+ * needed are kept.  On return the lists are durable in the state directory; *ret_changed: a record with
+ * crl_number = trust_store_crl_number() is to be committed next.
  */
-int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, bool *ret_changed,
-                         RsError *err);
+int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n_certs, uint64_t low, uint64_t high,
+                         bool *ret_changed, RsError *err);
 uint64_t trust_store_crl_number(const TrustStore *s);
 
 /* Judges a candidate against the accepted set, without a TPM: one function for reseal-certstore and the store. */

@@ -449,7 +449,7 @@ static int add_list(TrustStore *s, const CaKey *issuer, uint64_t number, bool wi
         ca_cert_der(issuer, &cert);
         certs[0] = encoder_view(&other); /* some other certificate first */
         certs[1] = encoder_view(&cert);
-        r = trust_store_add_crls(s, encoder_view(&bytes), certs, with_cert ? 2 : 0, ret_changed, err);
+        r = trust_store_add_crls(s, encoder_view(&bytes), certs, with_cert ? 2 : 0, 0, UINT64_MAX, ret_changed, err);
         return r;
 }
 
@@ -511,17 +511,17 @@ static void lists_come_all_or_none(void **state) {
         ca_list(&roots[0], 3, NOW, NULL, &lists[0]);
         ca_list(&roots[4], 3, NOW, NULL, &lists[1]);
         section(&bytes, lists, 2);
-        assert_true(trust_store_add_crls(s, encoder_view(&bytes), NULL, 0, &changed, &err) < 0);
+        assert_true(trust_store_add_crls(s, encoder_view(&bytes), NULL, 0, 0, UINT64_MAX, &changed, &err) < 0);
         assert_int_equal(crl_set_count(trust_store_crls(s)), 0);
         section(&again, lists, 1);
-        assert_int_equal(trust_store_add_crls(s, encoder_view(&again), NULL, 0, &changed, &err), 0);
+        assert_int_equal(trust_store_add_crls(s, encoder_view(&again), NULL, 0, 0, UINT64_MAX, &changed, &err), 0);
         assert_true(changed);
-        assert_int_equal(trust_store_add_crls(s, encoder_view(&again), NULL, 0, &changed, &err), 0);
+        assert_int_equal(trust_store_add_crls(s, encoder_view(&again), NULL, 0, 0, UINT64_MAX, &changed, &err), 0);
         assert_false(changed);
-        assert_true(trust_store_add_crls(s, SPAN(again.data, again.size - 1), NULL, 0, &changed, &cut) < 0);
+        assert_true(trust_store_add_crls(s, SPAN(again.data, again.size - 1), NULL, 0, 0, UINT64_MAX, &changed, &cut) < 0);
         assert_int_equal(cut.reason, RS_REASON_FORMAT);
         encoder_u32(&many, CRL_COUNT_MAX + 1);
-        assert_true(trust_store_add_crls(s, encoder_view(&many), NULL, 0, &changed, &too) < 0);
+        assert_true(trust_store_add_crls(s, encoder_view(&many), NULL, 0, 0, UINT64_MAX, &changed, &too) < 0);
         assert_int_equal(too.reason, RS_REASON_TOO_MUCH);
         encoder_done(&lists[0]);
         encoder_done(&lists[1]);
@@ -597,6 +597,113 @@ static void new_set_takes_out_the_lists_of_cas_it_no_longer_trusts(void **state)
         assert_int_equal(record.crl_number, 301);
 }
 
+/* -- who may fill the store, and how far ------------------------------------------------------------------------- */
+
+static int add_lists(TrustStore *s, const CaKey *const *issuers, const uint64_t *numbers, const CaKey *const *revoked,
+                     uint32_t n, uint64_t low, RsError *err) {
+        _cleanup_(encoder_done) Encoder bytes = ENCODER_INIT;
+        Encoder lists[4] = { ENCODER_INIT }, certs[4] = { ENCODER_INIT };
+        Span spans[4];
+        bool changed;
+        int r;
+
+        for (uint32_t i = 0; i < n; i++) {
+                ca_list(issuers[i], numbers[i], NOW, revoked ? revoked[i] : NULL, &lists[i]);
+                ca_cert_der(issuers[i], &certs[i]);
+                spans[i] = encoder_view(&certs[i]);
+        }
+        section(&bytes, lists, n);
+        r = trust_store_add_crls(s, encoder_view(&bytes), spans, n, low, UINT64_MAX, &changed, err);
+        for (uint32_t i = 0; i < n; i++) {
+                encoder_done(&lists[i]);
+                encoder_done(&certs[i]);
+        }
+        return r;
+}
+
+static RsReason add_one(TrustStore *s, const CaKey *issuer, uint64_t number, const CaKey *revoked, uint64_t low) {
+        RsError err = RS_ERROR_INIT;
+
+        (void) add_lists(s, &issuer, &number, &revoked, 1, low, &err);
+        return err.reason;
+}
+
+/* A CA that was revoked, or has ended, says nothing new.  What it said before stays, and it keeps nobody else out. */
+static void issuer_is_asked_for_its_own_revocation_and_end(void **state) {
+        const CaKey *both[] = { &authority, &roots[0] };
+        const uint64_t numbers[] = { 6, 4 };
+        TpmRecord record = { 0 };
+        _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
+        RsError err = RS_ERROR_INIT;
+        CaKey ended;
+
+        (void) state;
+        ended = ca_make(&roots[0], "Ended", NULL, NOW - 2 * YEAR, NOW - YEAR);
+        assert_int_equal(add_one(s, &ended, 1, NULL, NOW), RS_REASON_EXPIRED);
+        assert_int_equal(add_one(s, &ended, 1, NULL, NOW - 2 * YEAR), RS_REASON_NONE);
+        assert_int_equal(add_one(s, &ended, 2, NULL, NOW), RS_REASON_EXPIRED);
+        assert_int_equal(add_one(s, &authority, 5, NULL, NOW), RS_REASON_NONE);
+        assert_int_equal(add_one(s, &roots[0], 3, &authority, NOW), RS_REASON_NONE);
+        assert_int_equal(add_one(s, &authority, 6, NULL, NOW), RS_REASON_REVOKED);
+        assert_int_equal(trust_store_crl_number(s), 1 + 5 + 3);
+        assert_int_equal(add_lists(s, both, numbers, NULL, 2, NOW, &err), 0); /* the root's is taken all the same */
+        assert_int_equal(trust_store_crl_number(s), 1 + 5 + 4);
+        (void) trust_store_free(TAKE_PTR(s));
+        s = open_store(&record);
+        assert_int_equal(trust_store_crl_number(s), 1 + 5 + 4);
+        ca_done(&ended);
+}
+
+/* The root of one domain certifies as many CAs as it likes: they take no place of another, nor all of its own. */
+static void one_domain_does_not_fill_the_places_of_another(void **state) {
+        TpmRecord record = { 0 };
+        _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
+
+        (void) state;
+        for (unsigned i = 0; i < CRL_COUNT_MAX + 2; i++) {
+                CaKey ca;
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "CA %u", i);
+                ca = ca_make(&source, name, NULL, NOW - YEAR, NOW + YEAR);
+                assert_int_equal(add_one(s, &ca, 1, NULL, NOW), i < CRL_CAS_MAX ? RS_REASON_NONE : RS_REASON_TOO_MUCH);
+                ca_done(&ca);
+        }
+        assert_int_equal(add_one(s, &source, 1, NULL, NOW), RS_REASON_NONE);
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(add_one(s, &roots[i], 1, NULL, NOW), RS_REASON_NONE);
+        assert_int_equal(add_one(s, &authority, 1, NULL, NOW), RS_REASON_NONE);
+        (void) trust_store_free(TAKE_PTR(s));
+        s = open_store(&record);
+        assert_int_equal(crl_set_count(trust_store_crls(s)), CRL_CAS_MAX + 5);
+}
+
+/* The end of the numbers is out of reach; who uses up what is in reach leaves with his root, or with the next set. */
+static void numbers_are_bounded_and_begin_anew_with_a_new_ca(void **state) {
+        TpmRecord record = { 0 };
+        _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
+        const uint64_t last = (UINT64_C(1) << 48) - 1;
+
+        (void) state;
+        assert_int_equal(add_one(s, &authority, INT64_MAX, NULL, NOW), RS_REASON_FORMAT);
+        assert_int_equal(add_one(s, &roots[0], last + 1, NULL, NOW), RS_REASON_FORMAT);
+        assert_int_equal(trust_store_crl_number(s), 0);
+        assert_int_equal(add_one(s, &authority, last, NULL, NOW), RS_REASON_NONE);
+        assert_int_equal(add_one(s, &authority, last - 1, NULL, NOW), RS_REASON_CRL_ROLLBACK);
+        assert_int_equal(add_one(s, &roots[1], 20261201235959, NULL, NOW), RS_REASON_NONE); /* of others: as before */
+        assert_int_equal(add_one(s, &source, last, NULL, NOW), RS_REASON_NONE);
+        assert_true(trust_store_crl_number(s) > 2 * last);
+        assert_int_equal(add_one(s, &roots[0], 1, &authority, NOW), RS_REASON_NONE);
+        record.crl_number = trust_store_crl_number(s);
+        store_set(1, 7, 7); /* the same roots: the revoked authority's list goes, its number with it */
+        adopt(s, &record);
+        assert_int_equal(record.crl_number, last + UINT64_C(20261201235959) + 1);
+        store_set(2, 1u | 7u << 3, 3 | 3u << 3); /* without root 1, whose numbers are used up */
+        adopt(s, &record);
+        assert_int_equal(record.crl_number, last + 1);
+        check_is(s, &record, RS_REASON_NONE);
+}
+
 /* The one way down for the floor of the time: a quorum, and only from above what it says. */
 static void new_set_may_bring_the_floor_of_the_time_back(void **state) {
         static const struct {
@@ -640,6 +747,9 @@ int main(void) {
                 WITH_STATE(lists_that_were_put_back_or_lost_stop_installs_until_they_are_here_again),
                 WITH_STATE(file_ahead_of_the_record_is_no_harm),
                 WITH_STATE(new_set_takes_out_the_lists_of_cas_it_no_longer_trusts),
+                WITH_STATE(issuer_is_asked_for_its_own_revocation_and_end),
+                WITH_STATE(one_domain_does_not_fill_the_places_of_another),
+                WITH_STATE(numbers_are_bounded_and_begin_anew_with_a_new_ca),
                 WITH_STATE(new_set_may_bring_the_floor_of_the_time_back),
         };
 
