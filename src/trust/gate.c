@@ -192,19 +192,27 @@ static int check_chain(const GateInput *input, AcceptedRelease *a, RsError *err)
         return chain_walk(&chain, &a->walk, err);
 }
 
+/* A list of each CA that could have revoked something of this path: no other one says anything about it. */
+static int check_lists(const GateInput *input, const SignerInfo *signer, RsError *err) {
+        int r = 0;
+
+        if (!input->crls || signer->n_issuers == 0)
+                return rs_fail(err, CRL_STALE, "there is no revocation list, and the policy wants one");
+        for (uint32_t i = 0; r == 0 && i < signer->n_issuers; i++)
+                r = crl_set_fresh_of(input->crls, signer->issuers[i].key, signer->issuers[i].name, input->time.low,
+                                     input->crl_grace, err);
+        return r;
+}
+
 /* Policies about what is known of time and revocation; a list that is out of date revokes all the same. */
-static int check_knowledge(const GateInput *input, RsError *err) {
+static int check_knowledge(const GateInput *input, const AcceptedRelease *a, RsError *err) {
         if (input->require_time) {
                 int r = trust_clock_require(&input->time, err);
 
                 if (r < 0)
                         return r;
         }
-        if (!input->require_crl)
-                return 0;
-        if (!input->crls || crl_set_count(input->crls) == 0)
-                return rs_fail(err, CRL_STALE, "there is no revocation list, and the policy wants one");
-        return crl_set_fresh(input->crls, input->time.low, input->crl_grace, err);
+        return input->require_crl ? check_lists(input, &a->signer, err) : 0;
 }
 
 static int keep_cms(Span cms, AcceptedRelease *a, RsError *err) {
@@ -235,7 +243,7 @@ int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err) 
         r = check_chain(input, a, err);
         if (r < 0)
                 return r;
-        r = check_knowledge(input, err);
+        r = check_knowledge(input, a, err);
         if (r < 0)
                 return r;
         r = check_compatible(input, a->manifest, err);

@@ -112,11 +112,15 @@ static void give_links(World *w, const TestRelease *r) {
         assert_int_equal(give(w, WRITER_EVIDENCE_LINKS, encoder_view(&r->links), &err), 0);
 }
 
+/* Of both CAs above a signer. */
 void evidence_lists(World *w) {
+        const CaKey root = { test_history()->root_key, test_history()->root };
         Encoder list = ENCODER_INIT;
 
         give_links(w, &w->good);
         chain_crl(test_history(), ++keys.number, NULL, 0, &list);
+        must_take_list(w, &list);
+        ca_list(&root, ++keys.number, (uint64_t) time(NULL), NULL, &list);
         must_take_list(w, &list);
 }
 

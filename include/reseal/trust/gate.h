@@ -57,7 +57,7 @@ typedef struct GateInput {
         GateCheckSize check_size;
         bool require_encryption;
         bool require_time;              /* policy: a time-stamp proof of this boot */
-        bool require_crl;               /* policy: lists that are not out of date; stale ones always revoke */
+        bool require_crl;               /* policy: a list of each CA above the signer; stale ones revoke, too */
         uint64_t crl_grace;             /* seconds */
         const TpmRecord *record;        /* .empty on a device that has accepted nothing yet; NULL is refused */
 } GateInput;

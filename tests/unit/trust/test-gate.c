@@ -24,6 +24,7 @@
 #include <openssl/pem.h>
 
 #include "chain.h"
+#include "mini-ca.h"
 #include "pki-fixture.h"
 
 #define HISTORY 6u
@@ -294,26 +295,42 @@ static void signer_of_the_past_revoked(World *w) { newer(w); list_naming(w, 2, (
 static void time_required_and_proven(World *w) { w->input.require_time = true; }
 static void time_required(World *w) { w->input.require_time = true; w->input.time.proven = false; }
 static void list_required(World *w) { w->input.require_crl = true; }
-static void list_required_and_there(World *w) { w->input.require_crl = true; list_naming(w, 1, NULL, 0); }
-/* That of make-pki.sh ends after thirty days, certificates do not. */
-static void list_of_the_past(World *w) {
-        _cleanup_(sk_X509_freep) STACK_OF(X509) *issuers = NULL;
-        _cleanup_(freep) uint8_t *der = NULL;
+/* Of the line's authority (0), its root (1), a CA that has nothing to do with it (2). */
+static void add_list(World *w, unsigned of, uint64_t this_update) {
+        const CaKey issuers[] = { { history->authority.key, history->authority_cert }, { history->root_key, history->root } };
+        STACK_OF(X509) *certs = sk_X509_new_null();
+        _cleanup_(encoder_done) Encoder der = ENCODER_INIT;
+        _cleanup_(freep) uint8_t *other = NULL;
         RsError err = RS_ERROR_INIT;
+        size_t size = 0;
         CrlInfo info;
-        size_t size;
         bool changed;
 
-        assert_int_equal(certs_load(pki_path("firmware/authority.pem"), &issuers, &err), 0);
-        assert_int_equal(file_read(AT_FDCWD, pki_path("firmware/authority.crl"), CRL_SIZE_MAX, &der, &size, &err), 1);
-        assert_int_equal(crl_set_new(&w->crls, &err), 0);
-        if (crl_set_add(w->crls, SPAN(der, size), anchors, issuers, &changed, &info, &err) < 0)
+        if (!w->crls)
+                assert_int_equal(crl_set_new(&w->crls, &err), 0);
+        assert_true(certs && sk_X509_push(certs, history->authority_cert) > 0);
+        if (of < 2)
+                ca_list(&issuers[of], 1, this_update, NULL, &der);
+        else {
+                assert_int_equal(file_read(AT_FDCWD, pki_path("firmware/root.crl"), CRL_SIZE_MAX, &other, &size, &err), 1);
+                encoder_bytes(&der, other, size);
+        }
+        if (crl_set_add(w->crls, encoder_view(&der), of < 2 ? history->anchors : anchors, certs, &changed, &info, &err) < 0)
                 fail_msg("%s", err.text);
+        sk_X509_free(certs);
         w->input.crls = w->crls;
         w->input.require_crl = true;
+}
+static void list_required_and_there(World *w) { add_list(w, 0, w->input.time.low); add_list(w, 1, w->input.time.low); }
+/* None but those of the signer's own path say anything about it. */
+static void list_of_another_ca(World *w) { add_list(w, 2, 0); }
+static void list_of_the_authority_alone(World *w) { add_list(w, 0, w->input.time.low); add_list(w, 2, 0); }
+static void list_of_the_root_alone(World *w) { add_list(w, 1, w->input.time.low); add_list(w, 2, 0); }
+/* They end after thirty days. */
+static void list_of_the_past(World *w) {
+        add_list(w, 0, w->input.time.low - 30 * UINT64_C(86400) - 3601);
+        add_list(w, 1, w->input.time.low);
         w->input.crl_grace = 3600;
-        w->input.time.low = info.next_update + 3601;
-        w->input.time.high = w->input.time.low + 3600;
 }
 static void list_within_its_grace(World *w) { list_of_the_past(w); w->input.crl_grace = 3601; }
 static void newer_is_known(World *w) {
@@ -386,6 +403,9 @@ static void each_release_gets_its_verdict(void **state) {
                 CASE(time_required_and_proven, NONE),
                 CASE(list_required, CRL_STALE),
                 CASE(list_required_and_there, NONE),
+                CASE(list_of_another_ca, CRL_STALE),
+                CASE(list_of_the_authority_alone, CRL_STALE),
+                CASE(list_of_the_root_alone, CRL_STALE),
                 CASE(list_of_the_past, CRL_STALE),
                 CASE(list_within_its_grace, NONE),
                 CASE(newer_is_known, FREEZE),
