@@ -129,7 +129,19 @@ for loader in grub uboot; do
         expect "$loader: and no trial does" "$(starts $loader 2)" 'A A'
 done
 read_only=''
-state grub 'A B' 'B A'
-grub-editenv "$work/grubenv" set A_OK=7
-expect 'grub: a damaged block, then the last good slot' "$(starts grub 2)" 'B B'
+for damage in ORDER= ORDER=a ORDER=B 'ORDER=B  A' 'ORDER=B A A' "ORDER='" 'ORDER=-n' A_OK=7 B_OK= A_TRY=10 B_TRY=-1 A_TRY=0x3; do
+        state grub 'A B' 'B A'
+        grub-editenv "$work/grubenv" set "$damage"
+        expect "grub: a block with $damage is damaged, then the last good slot" "$(starts grub 2)" 'B B'
+done
+for order in a A,B '../B' "'"; do
+        grub-editenv "$work/goodenv" set "GOOD_ORDER=$order"
+        expect "grub: and with $order as the last good order any slot" "$(starts grub 1)" A
+done
+# tests/boot/values.py asks U-Boot itself, with more of them
+for damage in BOOT_ORDER=a BOOT_ORDER=B 'BOOT_ORDER=B A A' BOOT_A_LEFT=10 BOOT_B_LEFT=f BOOT_B_GOOD=2; do
+        state uboot 'B A' 'A B'
+        echo "${damage%%=*}='${damage#*=}'" >>"$work/env"
+        expect "uboot: an environment with $damage is damaged, then all is as after the factory" "$(starts uboot 1)" A:trial
+done
 exit $failed
