@@ -133,7 +133,7 @@ static int print_json(const BundleFile *f, RsError *err) {
                            "sections", sections, "manifest", manifest, "chain", links_json(f));
         if (!object)
                 return rs_fail_oom(err);
-        r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+        r = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
         json_decref(object);
         (void) putchar('\n');
         return r < 0 ? rs_fail(err, IO, "standard output: cannot be written") : 0;

@@ -169,7 +169,7 @@ static int print_json(const RecordOptions *o, const TpmProof *p, RsError *err) {
                 (void) json_object_set_new(object, "line", json_string(o->line));
         if (!object)
                 return rs_fail_oom(err);
-        k = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+        k = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
         json_decref(object);
         (void) putchar('\n');
         return k < 0 ? rs_fail(err, IO, "standard output: cannot be written") : 0;

@@ -3,6 +3,9 @@
  * D-Bus values as JSON: strings, booleans and integers as themselves, byte arrays as hexadecimal, dictionaries with
  * string keys as objects, variants as their content, everything else as arrays.  Nesting is bounded by the bus itself
  * (32 arrays and 32 structures), and by DEPTH_MAX here.
+ *
+ * The service speaks to the network and may have been taken over; who reads is often root at a terminal.  So this is the
+ * one door by which text comes in: names and values pass text_printable here, and nobody behind it has to think of it.
  */
 #include <string.h>
 
@@ -12,15 +15,34 @@
 
 #define DEPTH_MAX 16
 #define BYTES_MAX 4096u
+#define TEXT_MAX 65536u
 
 static int read_value(sd_bus_message *m, unsigned depth, json_t **ret);
+
+/* NULL without memory. */
+static char *printable(const char *text) {
+        size_t n = strlen(text), size = n > TEXT_MAX / 4 ? TEXT_MAX : 4 * n + 1;
+        char *out = malloc(size);
+
+        return out ? text_printable(SPAN(text, n), out, size) : NULL;
+}
+
+static json_t *text_to_json(const char *text) {
+        _cleanup_(freep) char *clean = printable(text);
+
+        return clean ? json_string(clean) : NULL;
+}
+
+char *bus_text(const char *text, char *ret, size_t size) {
+        return text_printable(SPAN(text, strlen(text)), ret, size);
+}
 
 static json_t *basic_to_json(char type, const void *p) {
         switch (type) {
         case 's':
         case 'o':
         case 'g':
-                return json_string(*(const char *const *) p);
+                return text_to_json(*(const char *const *) p);
         case 'b':
                 return json_boolean(*(const int *) p);
         case 'y':
@@ -75,6 +97,7 @@ static int read_bytes(sd_bus_message *m, json_t **ret) {
 }
 
 static int read_entry(sd_bus_message *m, const char *contents, unsigned depth, json_t *object) {
+        _cleanup_(freep) char *name = NULL;
         const char *key;
         json_t *value = NULL;
         int r = sd_bus_message_enter_container(m, 'e', contents);
@@ -84,8 +107,11 @@ static int read_entry(sd_bus_message *m, const char *contents, unsigned depth, j
         r = sd_bus_message_read_basic(m, 's', &key);
         if (r >= 0)
                 r = read_value(m, depth, &value);
-        if (r >= 0)
-                r = json_object_set_new(object, key, value) < 0 ? -ENOMEM : 0;
+        if (r >= 0) {
+                name = printable(key);
+                r = !name || json_object_set(object, name, value) < 0 ? -ENOMEM : 0;
+                json_decref(value);
+        }
         if (r < 0)
                 return r;
         r = sd_bus_message_exit_container(m);

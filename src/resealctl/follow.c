@@ -60,7 +60,7 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
         (void) error;
 
         if (sd_bus_message_read(m, "uos", &id, &path, &result) >= 0 && f->path && strcmp(path, f->path) == 0)
-                (void) snprintf(f->result, sizeof(f->result), "%s", result);
+                (void) bus_text(result, f->result, sizeof(f->result));
         return 0;
 }
 

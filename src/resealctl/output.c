@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What reaches the terminal: JSON, errors, colours, sizes.  Text that came over the bus passes text_escape first: it
- * may quote a server or a bundle.
+ * What reaches the terminal: JSON, errors, colours, sizes.  Text that came over the bus is printable already
+ * (bus-json.c); JSON is ASCII besides, since a terminal that is not set to UTF-8 obeys some of its bytes.
  */
 #include <inttypes.h>
-#include <string.h>
-
-#include <reseal/base/text.h>
 
 #include "resealctl.h"
 
 void print_json(json_t *value) {
-        char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+        char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
         if (text)
                 puts(text);
         free(text);
@@ -73,16 +70,10 @@ char *format_duration(uint64_t seconds, char *buffer, size_t size) {
         return buffer;
 }
 
-/* A few results may stand in one printf: the buffers rotate. */
 const char *text_of(json_t *object, const char *key) {
-        static char buffers[8][256];
-        static unsigned next;
         const char *text = json_string_value(json_object_get(object, key));
 
-        if (!text)
-                return "";
-        next = (next + 1) % ELEMENTSOF(buffers);
-        return text_escape(SPAN(text, strlen(text)), buffers[next], sizeof(buffers[next]));
+        return text ? text : "";
 }
 
 uint64_t number_of(json_t *object, const char *key) {

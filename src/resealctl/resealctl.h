@@ -4,7 +4,7 @@
  * resealctl - what the files of the command-line client share.
  *
  * Spec:     docs/man/resealctl.1; conf/org.reseal1.xml
- * Trust:    the service's text is escaped before it reaches the terminal
+ * Trust:    the service's text is hostile until it has passed bus-json.c, which makes it printable
  * Owns:     a Client owns its bus connection and event loop
  * Units:    bytes, microseconds
  * Errors:   RsError; exit_code_of() maps it to the documented exit codes
@@ -65,6 +65,9 @@ int exit_code_of(const Client *c, const RsError *err);
 int bus_read_json(sd_bus_message *m, json_t **ret, RsError *err);          /* one complete value */
 int bus_read_json_all(sd_bus_message *m, json_t **ret, RsError *err);      /* all of them: one bare, else an array */
 
+/* A text that was read from the bus by other means, printable; cut to size. Returns ret. */
+char *bus_text(const char *text, char *ret, size_t size);
+
 /* output.c */
 void print_json(json_t *value);
 void print_json_text(const char *text);                                    /* NULL: null */
@@ -76,7 +79,7 @@ const char *bad(const Options *o);
 const char *plain(const Options *o);
 char *format_bytes(uint64_t bytes, char *buffer, size_t size);
 char *format_duration(uint64_t seconds, char *buffer, size_t size);
-const char *text_of(json_t *object, const char *key);                      /* "" when absent; escaped */
+const char *text_of(json_t *object, const char *key);                      /* "" when absent */
 uint64_t number_of(json_t *object, const char *key);
 bool flag_of(json_t *object, const char *key);
 

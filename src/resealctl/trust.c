@@ -110,7 +110,7 @@ static int certify(Client *c, const char *text) {
         else if (c->options->output)
                 printf("The certified copy is in %s.\n", c->options->output);
         else
-                printf("%s\n", json_string_value(copy));
+                printf("%s\n", json_string_value(copy) ? json_string_value(copy) : "?");
         return EXIT_OK;
 }
 

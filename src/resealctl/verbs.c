@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <reseal/base/text.h>
 
 #include "resealctl.h"
 
@@ -162,10 +161,9 @@ int verb_cancel(Client *c, int argc, char **argv) {
 static void print_list(json_t *list) {
         size_t i;
         json_t *entry;
-        char text[256];
         json_array_foreach(list, i, entry) {
                 const char *word = json_string_value(entry);
-                printf("%s%s", i > 0 ? ", " : "", word ? text_escape(SPAN(word, strlen(word)), text, sizeof(text)) : "?");
+                printf("%s%s", i > 0 ? ", " : "", word ? word : "?");
         }
 }
 

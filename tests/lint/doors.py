@@ -30,7 +30,13 @@ DOORS = [
       'src/reseald/manager.c': 'never root',
       'src/writer/main.c': 'never root',
       'src/slot/volume.c': 'synced only; the caller\'s own directory'}),
+    ('terminal', re.compile(r'\bjson_dumpf\((?![^;]*\bJSON_ENSURE_ASCII\b)'),
+     'JSON for people is ASCII: some terminals obey bytes of other encodings', {}),
+    ('bus text', re.compile(r'\bsd_bus_message_read\w*\('),
+     'resealctl takes text from the bus by bus_read_json, which makes it printable',
+     {'src/resealctl/bus-json.c': 'the door', 'src/resealctl/follow.c': 'signals, by bus_text'}),
 ]
+ONLY_IN = {'bus text': 'src/resealctl/'}
 
 
 def main():
@@ -42,7 +48,7 @@ def main():
         text = re.sub(r'/\*.*?\*/', lambda m: re.sub(r'[^\n]', ' ', m.group()), tree.read(path), flags=re.S)
         for name, pattern, remedy, allowed in DOORS:
             for m in pattern.finditer(text):
-                if path not in allowed:
+                if path not in allowed and path.startswith(ONLY_IN.get(name, '')):
                     findings.append(f'{path}:{text.count(chr(10), 0, m.start()) + 1}: {name}: {remedy}')
     for name, pattern, _, allowed in DOORS:
         for path in allowed:
