@@ -3,7 +3,7 @@
 _resealctl() {
         local cur=${COMP_WORDS[COMP_CWORD]} verb= i
         local verbs="status install check inspect slots mark jobs watch cancel chain time crl posture policy keys"
-        local options="--json --no-wait --ticket --certify --output --color --help --version"
+        local options="--json --no-wait --below-accepted --ticket --certify --output --color --help --version"
         for ((i = 1; i < COMP_CWORD; i++)); do
                 case ${COMP_WORDS[i]} in
                 --ticket | --certify | --output | --color) ((i++)) ;;

@@ -204,6 +204,36 @@ static void first_bootable(BootState *s) {
                         memcpy(s->primary, s->slots[i].name, sizeof(s->primary));
 }
 
+static void make_unbootable(BootState *s, BootSlotState *slot) {
+        slot->bootable = slot->good = slot->last_resort = false;
+        slot->tries_left = 0;
+        if (strcmp(s->primary, slot->name) == 0)
+                first_bootable(s);
+}
+
+static void make_try(BootState *s, BootSlotState *slot, uint32_t tries) {
+        slot->bootable = true;
+        slot->good = false;
+        slot->tries_left = tries;
+        memcpy(s->primary, slot->name, sizeof(s->primary));
+}
+
+static void make_good(BootState *s, BootSlotState *slot, uint32_t tries) {
+        slot->good = slot->bootable = true;
+        slot->tries_left = tries;
+        slot->missed = 0;
+        /* A trial that has used its last attempt is not startable any more, but still first: it stays first. */
+        if (s->primary[0] == '\0' || strcmp(s->first, slot->name) == 0)
+                memcpy(s->primary, slot->name, sizeof(s->primary));
+}
+
+static int make_primary(BootState *s, const BootSlotState *slot, RsError *err) {
+        if (!slot->good || !slot->bootable)
+                return rs_fail(err, STATE, "slot %s is not marked good", slot->name);
+        memcpy(s->primary, slot->name, sizeof(s->primary));
+        return 0;
+}
+
 int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
         BootSlotState *slot;
         BootState s;
@@ -216,10 +246,7 @@ int boot_set_unbootable(Boot *b, const char *name, RsError *err) {
         if (!slot->bootable && !slot->good && !slot->last_resort)
                 return already_so(b, err);
         was_good = slot->good;
-        slot->bootable = slot->good = slot->last_resort = false;
-        slot->tries_left = 0;
-        if (strcmp(s.primary, name) == 0)
-                first_bootable(&s);
+        make_unbootable(&s, slot);
         return b->backend->write(b->state, &b->config, &s, was_good, err);
 }
 
@@ -235,58 +262,47 @@ int boot_set_try(Boot *b, const char *name, RsError *err) {
         if (slot->bootable && !slot->good && slot->tries_left == b->config.tries && strcmp(s.primary, name) == 0)
                 return already_so(b, err);
         was_good = slot->good;
-        slot->bootable = true;
-        slot->good = false;
-        slot->tries_left = b->config.tries;
-        memcpy(s.primary, slot->name, sizeof(s.primary));
+        make_try(&s, slot, b->config.tries);
         return b->backend->write(b->state, &b->config, &s, was_good, err);
 }
 
 /*
- * The environment is damaged and the loader started a slot of its last good order.  The caller vouches for `name`, the
- * slot that runs: it becomes first in a new environment.  Without this a torn block would end all updates for good.
+ * The state for GOOD.  Damaged: what the loader falls back to, in its order.  The caller vouches for `name`, the slot
+ * that runs; it becomes first only where the loader has no order of its own, because a repair is no choice of what
+ * starts next.  Without this a torn block would end all updates for good.
  */
-static int renew(Boot *b, const char *name, BootState *ret, RsError *err) {
-        BootSlotState *slot;
-        int r;
-
-        r = b->backend->recover(b->state, &b->config, ret, err);
-        if (r < 0)
-                return r;
-        slot = find_slot(ret, name);
-        if (!slot)
-                return rs_fail(err, INVALID, "\"%s\" is not a boot name of this device", name);
-        memcpy(ret->primary, slot->name, sizeof(ret->primary));
-        slot->good = false; /* so that the caller sees a change to write */
-        return 0;
-}
-
-int boot_set_good(Boot *b, const char *name, RsError *err) {
+static int read_for_good(Boot *b, const char *name, BootState *ret, BootSlotState **ret_slot, bool *ret_damaged,
+                         RsError *err) {
         RsError damage = RS_ERROR_INIT;
-        BootSlotState *slot;
-        bool counted;
-        BootState s;
         int r;
 
-        r = boot_read(b, &s, &damage);
+        r = boot_read(b, ret, &damage);
+        *ret_damaged = r < 0;
         if (r < 0 && damage.reason == RS_REASON_BOOT_STATE && b->backend->recover)
-                r = renew(b, name, &s, err);
+                r = b->backend->recover(b->state, &b->config, ret, err);
         else if (r < 0)
                 *err = err->reason == RS_REASON_NONE ? damage : *err;
         if (r < 0)
                 return r;
-        slot = find_slot(&s, name);
-        if (!slot)
+        *ret_slot = find_slot(ret, name);
+        if (!*ret_slot)
                 return rs_fail(err, INVALID, "\"%s\" is not a boot name of this device", name);
+        return 0;
+}
+
+int boot_set_good(Boot *b, const char *name, RsError *err) {
+        BootSlotState *slot;
+        bool counted, damaged;
+        BootState s;
+        int r;
+
+        r = read_for_good(b, name, &s, &slot, &damaged, err);
+        if (r < 0)
+                return r;
         counted = slot->tries_left != BOOT_TRIES_UNCOUNTED && slot->tries_left < b->config.tries;
-        if (slot->good && !counted)
+        if (slot->good && !counted && !damaged)
                 return already_so(b, err);
-        slot->good = slot->bootable = true;
-        slot->tries_left = b->config.tries;
-        slot->missed = 0;
-        /* A trial that has used its last attempt is not startable any more, but still first: it stays first. */
-        if (s.primary[0] == '\0' || strcmp(s.first, name) == 0)
-                memcpy(s.primary, slot->name, sizeof(s.primary));
+        make_good(&s, slot, b->config.tries);
         return b->backend->write(b->state, &b->config, &s, true, err);
 }
 
@@ -298,12 +314,50 @@ int boot_set_primary(Boot *b, const char *name, RsError *err) {
         r = read_for(b, name, &s, &slot, err);
         if (r < 0)
                 return r;
-        if (!slot->good || !slot->bootable)
-                return rs_fail(err, STATE, "slot %s is not marked good", name);
-        if (strcmp(s.primary, name) == 0)
+        if (strcmp(s.primary, name) == 0 && slot->good && slot->bootable)
                 return already_so(b, err);
-        memcpy(s.primary, slot->name, sizeof(s.primary));
-        return b->backend->write(b->state, &b->config, &s, false, err);
+        r = make_primary(&s, slot, err);
+        return r < 0 ? r : b->backend->write(b->state, &b->config, &s, false, err);
+}
+
+int boot_foresee(Boot *b, BootChange change, const char *name, BootState *ret_now, BootState *ret_then, RsError *err) {
+        BootSlotState *slot;
+        BootState now, then;
+        bool damaged;
+        int r;
+
+        r = change == BOOT_GOOD ? read_for_good(b, name, &now, &slot, &damaged, err)
+                                : read_for(b, name, &now, &slot, err);
+        if (r < 0)
+                return r;
+        then = now;
+        slot = find_slot(&then, name);
+        if (change == BOOT_UNBOOTABLE)
+                make_unbootable(&then, slot);
+        else if (change == BOOT_TRY)
+                make_try(&then, slot, b->config.tries);
+        else if (change == BOOT_GOOD)
+                make_good(&then, slot, b->config.tries);
+        else
+                r = make_primary(&then, slot, err);
+        if (r < 0)
+                return r;
+        if (then.primary[0] != '\0') /* whoever is primary is written first */
+                memcpy(then.first, then.primary, sizeof(then.first));
+        *ret_now = now;
+        *ret_then = then;
+        return 0;
+}
+
+int boot_change(Boot *b, BootChange change, const char *name, RsError *err) {
+        static int (*const set[])(Boot *b, const char *name, RsError *err) = {
+                [BOOT_UNBOOTABLE] = boot_set_unbootable,
+                [BOOT_TRY] = boot_set_try,
+                [BOOT_GOOD] = boot_set_good,
+                [BOOT_PRIMARY] = boot_set_primary,
+        };
+
+        return set[change](b, name, err);
 }
 
 int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err) {

@@ -46,6 +46,8 @@ struct Installer {
         Part parts[RS_IMAGES_MAX];
         uint32_t n_parts;
         InstallStep step;             /* the one that runs or ran last */
+        InstallAsker asker;           /* of the MARK good that W10 serves */
+        int below;                    /* ... and whether it led below the accepted release, by root's word */
         bool complete;                /* the target holds the release and is tried next: nothing is left to do */
         uint64_t done_bytes, total_bytes;
 
@@ -72,6 +74,13 @@ void part_close(Installer *i);
 void header_path(const Installer *i, uint32_t part, char ret[4096]);
 /* came-up.c: the running slot, i->booted, came up: its count ends; what became of the others is kept for SLOTS. */
 int note_came_up(Installer *i, RsError *err);
+/*
+ * next.c: the one door to the boot state, and the rule about what the next start may lead to; i->booted is read.
+ * 1 = done although it leads below the accepted release, because root wants it so.
+ */
+int next_change(Installer *i, InstallAsker asker, BootChange change, const char *name, RsError *err);
+/* POLICY: not his to ask. */
+int next_check_asker(const Installer *i, InstallAsker asker, WriterMark what, RsError *err);
 /* running.c */
 int read_booted(Installer *i, InstallBooted *ret, RsError *err);
 /* The running slot's entry in the boot state; STATE when the two contradict each other. */

@@ -674,7 +674,7 @@ static int finish_installed(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1]
         for (uint32_t k = 0; k < state.n_slots; k++)
                 if (strcmp(state.slots[k].name, i->record.target) == 0)
                         good = state.slots[k].good;
-        r = good ? 0 : boot_set_try(i->device.boot, i->record.target, err);
+        r = good ? 0 : next_change(i, INSTALL_BY_INSTALLATION, BOOT_TRY, i->record.target, err);
         if (r < 0)
                 return r;
         (void) snprintf(ret_primary, WRITER_NAME_SIZE + 1, "%s", i->record.target);

@@ -9,7 +9,7 @@
  * with the devices on which "/" lies (root.c).
  *
  * Marking good ends a trial, so it is accepted for the running slot only.  Making a slot primary and taking one away
- * may not leave the device without a slot to start.
+ * may not leave the device without a slot to start, nor lead it below what was accepted (next.c).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,10 +106,22 @@ static const BootSlotState *find_slot(const BootState *state, const char *name) 
         return NULL;
 }
 
+/* What was installed there, and what the kernel says. */
+static int check_running(Installer *i, const InstallBooted *booted, RsError *err) {
+        InstallSlot info;
+        int r;
+
+        r = install_slot_load(i->device.state_fd, booted->slot, &info, err);
+        if (r < 0)
+                return r;
+        if (r > 0 && booted->has_manifest && memcmp(info.bundle_id, booted->manifest, sizeof(info.bundle_id)) != 0)
+                return rs_fail(err, STATE, "slot %s runs another release than was installed there", booted->slot);
+        return install_check_root(i->device.map, i->device.sysfs, booted->slot, err);
+}
+
 int running_state(Installer *i, const InstallBooted *booted, BootState *ret_state, const BootSlotState **ret_slot,
                   RsError *err) {
         const BootSlotState *slot;
-        InstallSlot info;
         int r;
 
         r = boot_read(i->device.boot, ret_state, err);
@@ -118,12 +130,7 @@ int running_state(Installer *i, const InstallBooted *booted, BootState *ret_stat
         slot = find_slot(ret_state, booted->slot);
         if (!slot)
                 return rs_fail(err, STATE, "the bootloader knows no slot %s, which is said to run", booted->slot);
-        r = install_slot_load(i->device.state_fd, booted->slot, &info, err);
-        if (r < 0)
-                return r;
-        if (r > 0 && booted->has_manifest && memcmp(info.bundle_id, booted->manifest, sizeof(info.bundle_id)) != 0)
-                return rs_fail(err, STATE, "slot %s runs another release than was installed there", booted->slot);
-        r = install_check_root(i->device.map, i->device.sysfs, booted->slot, err);
+        r = check_running(i, booted, err);
         if (r < 0)
                 return r;
         *ret_slot = slot;
@@ -178,13 +185,17 @@ static int show_trial(Installer *i, WriterSlotInfo *info, RsError *err) {
 }
 
 /* Rejected before the loader has counted it down.  The report goes first: a cut then costs an attempt. */
-int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_SIZE + 1], RsError *err) {
+int install_reject(Installer *i, InstallAsker asker, const char *report, char ret_name[WRITER_NAME_SIZE + 1],
+                   RsError *err) {
         InstallReport kept = { 0 };
         const BootSlotState *running;
         InstallSlot info;
         BootState state;
         int r;
 
+        r = next_check_asker(i, asker, WRITER_MARK_BAD, err); /* that is what it is, and the same may ask for it */
+        if (r < 0)
+                return r;
         if (i->release)
                 return rs_fail(err, BUSY, "an installation is running");
         r = read_booted(i, &i->booted, err);
@@ -203,7 +214,7 @@ int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_S
                 r = install_report_save(i->device.state_fd, &kept, err);
         }
         if (r == 0 && other_is_good(&state, running->name))
-                r = boot_set_unbootable(i->device.boot, running->name, err);
+                r = next_change(i, asker, BOOT_UNBOOTABLE, running->name, err);
         if (r < 0)
                 return r;
         (void) snprintf(ret_name, WRITER_NAME_SIZE + 1, "%s", running->name);
@@ -324,46 +335,30 @@ static int resolve(Installer *i, const BootState *state, const char *name, const
         return 0;
 }
 
-static int mark_good(Installer *i, const BootSlotState *slot, RsError *err) {
+/* Beside next.c: marking good may also repair a damaged boot state, so it is judged as it would be then. */
+static int mark_good(Installer *i, InstallAsker asker, const BootSlotState *slot, RsError *err) {
         int r;
 
         if (strcmp(slot->name, i->booted.slot) != 0)
                 return rs_fail(err, STATE, "slot %s does not run; only the running slot can be marked good",
                                slot->name);
         /* Not bootable is no objection: on its last attempt the loader has counted it down already. */
+        i->asker = asker;
         r = run_step(i, INSTALL_W10_GOOD, err);
         if (r < 0)
                 return r;
-        return install_converge(i, err);
+        r = install_converge(i, err);
+        return r < 0 ? r : i->below;
 }
 
-static int mark_bad(Installer *i, const BootState *state, const BootSlotState *slot, RsError *err) {
+static int mark_bad(Installer *i, InstallAsker asker, const BootState *state, const BootSlotState *slot, RsError *err) {
         if (!other_is_good(state, slot->name))
                 return rs_fail(err, STATE, "slot %s is the last one that can be started", slot->name);
-        return boot_set_unbootable(i->device.boot, slot->name, err);
-}
-
-/*
- * Whoever speaks for the operator may have been taken over: what was accepted last is the least that it may make
- * first, also within one epoch (DESIGN.md 8).  To go back on purpose is root's, with the bootloader's own tool.  The
- * running slot is no step back.
- */
-static int check_not_older(const Installer *i, const char *name, const InstallSlot *info, const TpmState *tpm,
-                           RsError *err) {
-        if (tpm->record.empty || strcmp(name, i->booted.slot) == 0)
-                return 0;
-        if (!info)
-                return rs_fail(err, ROLLBACK, "what slot %s holds is not known", name);
-        if (info->release < tpm->record.release)
-                return rs_fail(err, ROLLBACK,
-                               "slot %s holds release %llu, %llu has been accepted; only root can make it first, with "
-                               "the bootloader's tool",
-                               name, (unsigned long long) info->release, (unsigned long long) tpm->record.release);
-        return 0;
+        return next_change(i, asker, BOOT_UNBOOTABLE, slot->name, err);
 }
 
 /* The slot must be complete, good, and still open: below the floor its key cannot be unsealed any more. */
-static int mark_active(Installer *i, const BootSlotState *slot, RsError *err) {
+static int mark_active(Installer *i, InstallAsker asker, const BootSlotState *slot, RsError *err) {
         InstallRecord record = { 0 };
         InstallSlot info;
         TpmState tpm;
@@ -382,37 +377,50 @@ static int mark_active(Installer *i, const BootSlotState *slot, RsError *err) {
                 return r;
         if (known && tpm.floor > info.floor_max)
                 return rs_fail(err, ROLLBACK, "slot %s is below the security epoch of this device", slot->name);
-        r = check_not_older(i, slot->name, known ? &info : NULL, &tpm, err);
-        if (r < 0)
-                return r;
-        return boot_set_primary(i->device.boot, slot->name, err);
+        return next_change(i, asker, BOOT_PRIMARY, slot->name, err);
 }
 
-int install_mark(Installer *i, WriterMark what, const char *slot_name, char ret_name[WRITER_NAME_SIZE + 1],
-                 RsError *err) {
-        const BootSlotState *running, *slot;
-        BootState state;
+/* A damaged boot state is no obstacle to marking good: that is what makes a new one of it. */
+static int state_to_mark(Installer *i, WriterMark what, BootState *ret, RsError *err) {
+        const BootSlotState *unused;
+        BootState then;
         int r;
 
-        if (i->release)
-                return rs_fail(err, BUSY, "an installation is running");
         r = read_booted(i, &i->booted, err);
         if (r < 0)
                 return r;
-        r = running_state(i, &i->booted, &state, &running, err);
+        if (what == WRITER_MARK_GOOD) {
+                r = boot_foresee(i->device.boot, BOOT_GOOD, i->booted.slot, ret, &then, err);
+                return r < 0 ? r : check_running(i, &i->booted, err);
+        }
+        return running_state(i, &i->booted, ret, &unused, err);
+}
+
+int install_mark(Installer *i, InstallAsker asker, WriterMark what, const char *slot_name,
+                 char ret_name[WRITER_NAME_SIZE + 1], RsError *err) {
+        const BootSlotState *slot;
+        BootState state;
+        int r;
+
+        r = next_check_asker(i, asker, what, err);
+        if (r < 0)
+                return r;
+        if (i->release)
+                return rs_fail(err, BUSY, "an installation is running");
+        r = state_to_mark(i, what, &state, err);
         if (r < 0)
                 return r;
         r = resolve(i, &state, slot_name, &slot, err);
         if (r < 0)
                 return r;
         if (what == WRITER_MARK_GOOD)
-                r = mark_good(i, slot, err);
+                r = mark_good(i, asker, slot, err);
         else if (what == WRITER_MARK_BAD)
-                r = mark_bad(i, &state, slot, err);
+                r = mark_bad(i, asker, &state, slot, err);
         else
-                r = mark_active(i, slot, err);
+                r = mark_active(i, asker, slot, err);
         if (r < 0)
                 return r;
         (void) snprintf(ret_name, WRITER_NAME_SIZE + 1, "%s", slot->name);
-        return 0;
+        return r;
 }

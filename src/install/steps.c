@@ -92,7 +92,7 @@ static int step_w1_record(Installer *i, RsError *err) {
 static int step_w2_unbootable(Installer *i, RsError *err) {
         int r;
 
-        r = boot_set_unbootable(i->device.boot, i->record.target, err);
+        r = next_change(i, INSTALL_BY_INSTALLATION, BOOT_UNBOOTABLE, i->record.target, err);
         if (r < 0)
                 return r;
         r = install_slot_remove(i->device.state_fd, i->record.target, err);
@@ -244,13 +244,13 @@ static int step_w8_try(Installer *i, RsError *err) {
         r = install_slot_save(i->device.state_fd, &slot, err);
         if (r < 0)
                 return r;
-        return boot_set_try(i->device.boot, i->record.target, err);
+        return next_change(i, INSTALL_BY_INSTALLATION, BOOT_TRY, i->record.target, err);
 }
 
 static int step_w10_good(Installer *i, RsError *err) {
         int r;
 
-        r = boot_set_good(i->device.boot, i->booted.slot, err);
+        r = i->below = next_change(i, i->asker, BOOT_GOOD, i->booted.slot, err);
         return r < 0 ? r : install_report_remove(i->device.state_fd, i->booted.slot, err);
 }
 
@@ -264,7 +264,7 @@ static int flag_others_bad(Installer *i, RsError *err) {
         for (uint32_t k = 0; k < state.n_slots; k++) {
                 if (strcmp(state.slots[k].name, i->booted.slot) == 0)
                         continue;
-                r = boot_set_unbootable(i->device.boot, state.slots[k].name, err);
+                r = next_change(i, INSTALL_BY_INSTALLATION, BOOT_UNBOOTABLE, state.slots[k].name, err);
                 if (r < 0)
                         return r;
         }

@@ -664,7 +664,7 @@ int writer_call_mark(WriterClient *c, uint32_t what, const char *slot_name, char
 
         if (strlen(slot_name) > WRITER_NAME_SIZE)
                 return rs_fail(err, INVALID, "slot name is too long");
-        writer_encode_mark_request(&request, (WriterMark) what, slot_name);
+        writer_encode_mark_request(&request, what, slot_name);
         r = call(c, WRITER_MARK, &request, &answer, err);
         if (r < 0)
                 return r;

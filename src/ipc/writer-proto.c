@@ -403,20 +403,24 @@ int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err
         return 0;
 }
 
-void writer_encode_mark_request(Encoder *e, WriterMark what, const char *slot_name) {
-        encoder_u32(e, (uint32_t) what);
+void writer_encode_mark_request(Encoder *e, uint32_t what, const char *slot_name) {
+        encoder_u32(e, what);
         field_put_text(e, slot_name, WRITER_NAME_SIZE);
 }
 
-int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITER_NAME_SIZE + 1], RsError *err) {
+int writer_decode_mark_request(Span p, WriterMark *ret_what, bool *ret_below, char ret_name[WRITER_NAME_SIZE + 1],
+                               RsError *err) {
         char name[WRITER_NAME_SIZE + 1];
         Reader r = READER(p);
         uint32_t what = reader_u32(&r);
+        bool below = (what & WRITER_MARK_BELOW) != 0;
 
+        what &= ~WRITER_MARK_BELOW;
         field_take_text(&r, name, WRITER_NAME_SIZE);
         if (reader_finish(&r) < 0 || what < WRITER_MARK_GOOD || what > WRITER_MARK_ACTIVE)
                 return rs_fail(err, PROTOCOL, "MARK: not well-formed");
         *ret_what = (WriterMark) what;
+        *ret_below = below;
         memcpy(ret_name, name, sizeof(name));
         return 0;
 }

@@ -53,6 +53,7 @@ static void usage(FILE *f) {
         fprintf(f, "\nOptions:\n"
                    "      --json              machine-readable output\n"
                    "      --no-wait           install: return when the job has been accepted\n"
+                   "      --below-accepted    mark: ask the writer itself, also for what leads to an older release; root only\n"
                    "      --certify NONCE     chain: the TPM's certified copy, for 16 to 32 bytes in hexadecimal\n"
                    "      --output FILE       chain: write that copy to a file\n"
                    "      --ticket URL|FILE   install, inspect: where the ticket is, when not beside the bundle\n"
@@ -73,9 +74,10 @@ static int parse_color(const char *text, Options *o) {
 
 /* 0 go on, 1 done, < 0 wrong usage */
 static int parse_options(int argc, char **argv, Options *o) {
-        enum { OPT_JSON = 256, OPT_NO_WAIT, OPT_TICKET, OPT_CERTIFY, OPT_OUTPUT, OPT_COLOR, OPT_VERSION };
+        enum { OPT_JSON = 256, OPT_NO_WAIT, OPT_BELOW, OPT_TICKET, OPT_CERTIFY, OPT_OUTPUT, OPT_COLOR, OPT_VERSION };
         static const struct option LONG[] = {
                 { "json", no_argument, NULL, OPT_JSON },
+                { "below-accepted", no_argument, NULL, OPT_BELOW },
                 { "no-wait", no_argument, NULL, OPT_NO_WAIT },
                 { "ticket", required_argument, NULL, OPT_TICKET },
                 { "certify", required_argument, NULL, OPT_CERTIFY },
@@ -94,6 +96,9 @@ static int parse_options(int argc, char **argv, Options *o) {
                         break;
                 case OPT_NO_WAIT:
                         o->wait = false;
+                        break;
+                case OPT_BELOW:
+                        o->below = true;
                         break;
                 case OPT_TICKET:
                         o->ticket = optarg;
@@ -159,6 +164,13 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "resealctl: --certify is for chain, and --output for --certify\n");
                 return EXIT_USAGE;
         }
+
+        if (options.below && verb->run != verb_mark) {
+                fprintf(stderr, "resealctl: --below-accepted is for mark\n");
+                return EXIT_USAGE;
+        }
+        if (options.below)
+                return mark_below(&options, argc - optind - 1, argv + optind + 1);
 
         r = client_open(&client, &options, &err);
         if (r < 0) {

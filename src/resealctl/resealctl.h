@@ -40,6 +40,7 @@ typedef struct Options {
         bool wait;            /* install: stay until the job ends */
         const char *certify;  /* chain: nonce, hexadecimal */
         const char *output;   /* chain: where the certified copy goes; NULL: hexadecimal to standard output */
+        bool below;           /* mark: ask the writer itself, and also below the release accepted last */
         const char *ticket;   /* install, inspect: URL of the ticket */
 } Options;
 
@@ -94,6 +95,8 @@ int verb_mark(Client *c, int argc, char **argv);
 int verb_check(Client *c, int argc, char **argv);
 int verb_inspect(Client *c, int argc, char **argv);
 int verb_keys(Client *c, int argc, char **argv);
+/* direct.c: --below-accepted, without the bus */
+int mark_below(const Options *o, int argc, char **argv);
 /* trust.c */
 int verb_chain(Client *c, int argc, char **argv);
 int verb_time(Client *c, int argc, char **argv);

@@ -225,11 +225,14 @@ static int writer_answer_mark(Answerer *a, Work *w, RsError *err) {
         char name[WRITER_NAME_SIZE + 1], field[64];
         int r;
 
-        r = install_mark(a->installer, w->mark, w->name, name, err);
+        r = install_mark(a->installer, w->asker, w->mark, w->name, name, err);
         if (r < 0)
                 return r;
         writer_encode_name(&w->answer, name);
         (void) snprintf(field, sizeof(field), "RESEAL_SLOT=%s", name);
+        if (r > 0)
+                journal_say(LOG_WARNING, MESSAGE_WRITER_BELOW, field, NULL,
+                            "by the word of root, the next start leads below the release accepted last");
         journal_say(LOG_NOTICE, MESSAGE_WRITER_MARKED, field, NULL, "slot %s marked %s", name, words[w->mark]);
         return 0;
 }
@@ -238,7 +241,7 @@ static int writer_answer_reject(Answerer *a, Work *w, RsError *err) {
         char name[WRITER_NAME_SIZE + 1], field[64];
         int r;
 
-        r = install_reject(a->installer, w->report, name, err);
+        r = install_reject(a->installer, w->asker, w->report, name, err);
         if (r < 0)
                 return r;
         writer_encode_name(&w->answer, name);

@@ -207,6 +207,7 @@ static int start_worker(Manager *m, RsError *err) {
                         .freshness = { .require = m->config.require_latest,
                                        .allow_intermediate = m->config.allow_intermediate },
                         .crl_grace_sec = m->config.crl_grace_usec / 1000000,
+                        .trials_by_health = !m->config.mark_by_daemon,
                 },
         };
         int r;
@@ -229,7 +230,6 @@ static int start_server(Manager *m, int client_fd, RsError *err) {
                 .client_fd = client_fd,
                 .client_uid = m->client_uid,
                 .health_uid = m->health_uid,
-                .mark_by_daemon = m->config.mark_by_daemon,
                 .idle_exit_usec = m->config.idle_exit_usec,
                 .line = m->config.line,
                 .require_encryption = m->config.require_encryption,

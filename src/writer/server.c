@@ -262,9 +262,8 @@ static int decode_request(const Message *m, Work *w, RsError *err) {
         case WRITER_FRAME:
                 return writer_decode_frame_request(m->payload, &w->frame, err);
         case WRITER_MARK:
-                return writer_decode_mark_request(m->payload, &w->mark, w->name, err);
+                return writer_decode_mark_request(m->payload, &w->mark, &w->below, w->name, err);
         case WRITER_REJECT:
-                w->mark = WRITER_MARK_BAD; /* that is what it is, and the same may ask for it */
                 return writer_decode_reject_request(m->payload, w->report, err);
         default: /* the table says that the payload is empty */
                 return 0;
@@ -272,25 +271,34 @@ static int decode_request(const Message *m, Work *w, RsError *err) {
 }
 
 /*
- * Whether a release is good is the health check's to say, which slot comes first the operator's.  Where the
- * configuration
- * asks for it, a taken-over reseald can end no trial: neither with its own release as good, nor by taking the other
- * slot away.
+ * Root may come to both sockets; on writer.sock it is the administrator, whose word goes further than reseald's.  Where
+ * reseald itself runs as root, and with --fd, nobody is.
  */
-static int check_mark(const Client *c, const Work *w, RsError *err) {
-        if (c->health && w->mark == WRITER_MARK_ACTIVE)
-                return rs_fail(err, POLICY, "the health check does not choose which slot is active");
-        if (!c->health && w->mark != WRITER_MARK_ACTIVE && !c->server->spec.mark_by_daemon)
-                return rs_fail(err, POLICY, "mark-by-daemon=no: only health.sock marks slots good or bad");
+static bool is_administrator(const Client *c) {
+        const ServerSpec *spec = &c->server->spec;
+
+        return c->uid == 0 && !c->health && spec->client_uid != 0 && spec->listen_fd >= 0;
+}
+
+/* Who asks is read from the connection; what he may ask is one rule, src/install/next.c. */
+static int name_asker(const Client *c, Work *w, RsError *err) {
+        if (w->below && !is_administrator(c))
+                return rs_fail(err, ACCESS, "only root, on writer.sock, may go below the release accepted last");
+        if (c->health)
+                w->asker = INSTALL_BY_HEALTH;
+        else if (is_administrator(c))
+                w->asker = w->below ? INSTALL_BY_ROOT_BELOW : INSTALL_BY_ROOT;
+        else
+                w->asker = INSTALL_BY_DAEMON;
         return 0;
 }
 
-/* 1 = it may go to the worker, 0 = answered by FAIL Policy or Busy. */
-static int take_role(Client *c, const Message *m, const Work *w) {
+/* 1 = it may go to the worker, 0 = answered by FAIL Access or Busy. */
+static int take_role(Client *c, const Message *m, Work *w) {
         Server *s = c->server;
         RsError busy = RS_ERROR_INIT;
 
-        if ((m->type == WRITER_MARK || m->type == WRITER_REJECT) && check_mark(c, w, &busy) < 0) {
+        if ((m->type == WRITER_MARK || m->type == WRITER_REJECT) && name_asker(c, w, &busy) < 0) {
                 send_failure(c, m->sequence, &busy);
                 return 0;
         }

@@ -29,7 +29,6 @@ typedef struct ServerSpec {
         int client_fd;               /* -EBADF, or the only connection there will be */
         uid_t client_uid;            /* who may connect, beside root */
         uid_t health_uid;            /* ... to health.sock */
-        bool mark_by_daemon;         /* MARK good and bad also over writer.sock */
         uint64_t idle_exit_usec;     /* 0: never */
         const char *line;
         bool require_encryption;

@@ -44,6 +44,8 @@ typedef struct Work {
         uint32_t image;
         WriterFrame frame;
         WriterMark mark;
+        bool below;              /* MARK: also below the release accepted last */
+        InstallAsker asker;      /* MARK, REJECT */
         char report[WRITER_REPORT_SIZE + 1];
         char name[WRITER_NAME_SIZE + 1];
         bool holder;             /* ABORT: of the connection that holds the installer role */

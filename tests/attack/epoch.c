@@ -87,7 +87,7 @@ static void boot_into(const char *slot, const TestRelease *r, bool good) {
         if (!good)
                 return;
         test_engine_open(&e, &device, NULL, NULL);
-        if (install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err) < 0)
+        if (install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err) < 0)
                 fail_msg("%s", err.text);
         test_engine_close(&e);
 }

@@ -52,7 +52,7 @@ static void boot_into(World *w, const char *slot, const TestRelease *r) {
         test_engine_close(&w->e);
         test_device_boot(&w->d, slot, r->bundle_id);
         test_engine_open(&w->e, &w->d, NULL, NULL);
-        if (install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err) < 0)
+        if (install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err) < 0)
                 fail_msg("%s: %s", w->mode->name, err.text);
         w->running = slot;
         w->target = slot[0] == 'A' ? "B" : "A";

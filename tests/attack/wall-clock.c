@@ -159,7 +159,7 @@ static void an_installation_in_2099_raises_the_floor_to_what_was_signed(void **s
         test_engine_close(&e);
         test_device_boot(&device, "B", good.bundle_id);
         test_engine_open(&e, &device, NULL, NULL);
-        assert_int_equal(install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         believed(&e, &low, &record);
         test_engine_close(&e);
         wall = 0;

@@ -636,6 +636,91 @@ static void a_violation_ends_its_connection_and_nothing_else(void **state) {
         (void) unlink(path);
 }
 
+/* A good newer release runs in B, the older one in A is good, too; reseald is another user than root. */
+static uint8_t *make_two_good_ones(size_t *ret_size) {
+        _cleanup_(freep) uint8_t *unchanged = NULL;
+        const char *users = "client-user=daemon\nhealth-user=" HEALTH_USER "\n";
+        char text[4096] = "", *at;
+        RsError err = RS_ERROR_INIT;
+        TestRelease third;
+        TestEngine e;
+        char name[33];
+
+        test_release_make(&third, 3, 0, ROOTFS);
+        test_engine_open(&e, &device, NULL, NULL);
+        if (test_engine_install(&e, &third, &err) < 0)
+                fail_msg("%s: %s", rs_reason_name(err.reason), err.text);
+        test_device_boot(&device, "B", third.bundle_id);
+        assert_int_equal(install_mark(e.installer, INSTALL_BY_HEALTH, WRITER_MARK_GOOD, "", name, &err), 0);
+        test_engine_close(&e);
+        test_release_done(&third);
+        assert_int_equal(file_read(AT_FDCWD, device.config, sizeof(text) - 64, &unchanged, ret_size, &err), 1);
+        memcpy(text, unchanged, *ret_size);
+        at = strstr(text, "client-user=root\n");
+        assert_non_null(at);
+        memmove(at + strlen(users), at + strlen("client-user=root\n"), strlen(at + strlen("client-user=root\n")) + 1);
+        memcpy(at, users, strlen(users));
+        assert_int_equal(file_replace(AT_FDCWD, device.config, SPAN(text, strlen(text)), 0600, &err), 0);
+        return TAKE_PTR(unchanged);
+}
+
+/* The reason that this user gets, or NONE. */
+static RsReason mark_as(const char *user, const char *path, uint32_t what) {
+        const struct passwd *who = getpwnam(user);
+        pid_t pid;
+
+        assert_non_null(who);
+        pid = fork();
+        if (pid == 0) {
+                RsError err = RS_ERROR_INIT;
+                WriterClient *c = NULL;
+                char name[33];
+
+                if (setgroups(0, NULL) < 0 || setgid(who->pw_gid) < 0 || setuid(who->pw_uid) < 0)
+                        _exit(254);
+                if (writer_client_connect(path, &c, &err) < 0)
+                        _exit(255);
+                _exit(writer_call_mark(c, what, "B", name, &err) < 0 ? (int) err.reason : 0);
+        }
+        assert_true(pid > 0);
+        return (RsReason) end_of(pid);
+}
+
+/* "Local administrator" is the kernel's word about the peer of writer.sock, never a message's; what he does is told. */
+static void root_alone_goes_below_by_his_own_connection_and_it_is_told(void **state) {
+        _cleanup_(freep) uint8_t *text = NULL, *told = NULL;
+        char path[128], health[128], log[128];
+        RsError err = RS_ERROR_INIT;
+        size_t size, log_size;
+        int saved = dup(2);
+        pid_t pid;
+
+        (void) state;
+        (void) snprintf(path, sizeof(path), "%s/socket", device.dir);
+        (void) snprintf(health, sizeof(health), "%s/health", device.dir);
+        (void) snprintf(log, sizeof(log), "%s/log", device.dir);
+        text = make_two_good_ones(&size);
+        assert_true(saved >= 0 && dup2(open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), 2) == 2);
+        (void) setenv("RESEAL_TEST_VERBOSE", "1", 1);
+        pid = start_by_sockets(path, health, "reseal-writer.socket:health");
+        (void) unsetenv("RESEAL_TEST_VERBOSE");
+        assert_true(dup2(saved, 2) == 2);
+        assert_int_equal(chmod(device.dir, 0711), 0);
+        assert_int_equal(chmod(path, 0666), 0);
+        assert_int_equal(mark_as("daemon", path, WRITER_MARK_BAD), RS_REASON_ROLLBACK);
+        assert_int_equal(mark_as("daemon", path, WRITER_MARK_BAD | WRITER_MARK_BELOW), RS_REASON_ACCESS);
+        assert_int_equal(mark_as("root", health, WRITER_MARK_BAD | WRITER_MARK_BELOW), RS_REASON_ACCESS);
+        assert_int_equal(mark_as("root", health, WRITER_MARK_BAD), RS_REASON_ROLLBACK);
+        assert_int_equal(mark_as("root", path, WRITER_MARK_BAD), RS_REASON_ROLLBACK); /* he has to say so */
+        assert_int_equal(mark_as("root", path, WRITER_MARK_BAD | WRITER_MARK_BELOW), RS_REASON_NONE);
+        assert_int_equal(end_of(pid), 0);
+        assert_int_equal(file_read(AT_FDCWD, log, 65536, &told, &log_size, &err), 1);
+        assert_non_null(memmem(told, log_size, "below the release accepted last", 31));
+        (void) unlink(path);
+        (void) unlink(health);
+        assert_int_equal(file_replace(AT_FDCWD, device.config, SPAN(text, size), 0600, &err), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(one_of_several_clients_installs_and_an_idle_writer_ends),
@@ -645,6 +730,7 @@ int main(void) {
                 cmocka_unit_test(two_sockets_of_one_kind_or_an_unknown_user_are_refused),
                 cmocka_unit_test(a_worker_that_hangs_in_the_tpm_is_not_fed_for),
                 cmocka_unit_test(slots_and_state_are_answered_while_finish_hangs),
+                cmocka_unit_test(root_alone_goes_below_by_his_own_connection_and_it_is_told),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));

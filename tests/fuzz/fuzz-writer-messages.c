@@ -25,6 +25,7 @@ static int requests(uint8_t which, Span p, RsError *err) {
         uint32_t a, b;
         WriterFrame f;
         WriterMark mark;
+        bool below;
         Span cms;
         int r;
 
@@ -55,9 +56,9 @@ static int requests(uint8_t which, Span p, RsError *err) {
                         writer_encode_reject_request(&e, report);
                 break;
         default:
-                r = writer_decode_mark_request(p, &mark, name, err);
+                r = writer_decode_mark_request(p, &mark, &below, name, err);
                 if (r == 0)
-                        writer_encode_mark_request(&e, mark, name);
+                        writer_encode_mark_request(&e, (uint32_t) mark | (below ? WRITER_MARK_BELOW : 0), name);
         }
         if (r == 0)
                 same(&e, p);

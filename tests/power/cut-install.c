@@ -267,7 +267,7 @@ static int mark_good(TestEngine *e, const TestRelease *r, RsError *err) {
         char name[WRITER_NAME_SIZE + 1];
 
         (void) r;
-        return install_mark(e->installer, WRITER_MARK_GOOD, "", name, err);
+        return install_mark(e->installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, err);
 }
 
 /* W9 to W11, last: afterwards B runs, and A is shut out because the epoch rose. */

@@ -331,7 +331,7 @@ static int install_it(TestEngine *e, RsError *err) {
 static int mark_good(TestEngine *e, RsError *err) {
         char name[WRITER_NAME_SIZE + 1];
 
-        return install_mark(e->installer, WRITER_MARK_GOOD, "", name, err);
+        return install_mark(e->installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, err);
 }
 
 static int start_again(TestEngine *e, RsError *err) {

@@ -109,7 +109,7 @@ static void start_engine(TestEngine *e) {
 
         test_engine_open(e, &device, NULL, NULL);
         if (install_converge(e->installer, &err) < 0 ||
-            install_mark(e->installer, WRITER_MARK_GOOD, "", name, &err) < 0)
+            install_mark(e->installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err) < 0)
                 fail_msg("the writer does not start: %s (%s)", err.text, err.origin);
 }
 
@@ -242,7 +242,7 @@ static int do_mark(TestEngine *e, const TestRelease *r, RsError *err) {
         char name[WRITER_NAME_SIZE + 1];
 
         (void) r;
-        return install_mark(e->installer, WRITER_MARK_GOOD, "", name, err);
+        return install_mark(e->installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, err);
 }
 
 typedef int (*Deed)(TestEngine *e, const TestRelease *r, RsError *err);
@@ -488,7 +488,7 @@ static int do_again(TestEngine *e, const TestRelease *r, RsError *err) {
         char name[WRITER_NAME_SIZE + 1];
         int k;
 
-        k = install_mark(e->installer, WRITER_MARK_BAD, "B", name, err);
+        k = install_mark(e->installer, INSTALL_BY_DAEMON, WRITER_MARK_BAD, "B", name, err);
         return k < 0 ? k : test_engine_install(e, r, err);
 }
 

@@ -257,7 +257,7 @@ static void an_image_put_back_within_its_epoch_runs_and_is_reported(void **state
         assert_installs(&older);
         test_device_boot(&device, "B", older.bundle_id);
         test_engine_open(&e, &device, NULL, NULL);
-        assert_int_equal(install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         assert_int_equal(install_trust(e.installer, &trust, &err), 0);
         assert_false(trust.running_below);
         test_engine_close(&e);
@@ -266,7 +266,7 @@ static void an_image_put_back_within_its_epoch_runs_and_is_reported(void **state
         assert_int_equal(install_trust(e.installer, &trust, &err), 0);
         assert_false(trust.running_below);
         test_device_boot(&device, "A", newer.bundle_id);
-        assert_int_equal(install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         test_engine_close(&e);
         test_device_boot(&device, "B", older.bundle_id); /* and now the older image runs again */
         test_engine_open(&e, &device, NULL, NULL);

@@ -81,7 +81,7 @@ static void boot_into(const char *slot, const TestRelease *r) {
 
         test_device_boot(&device, slot, r->bundle_id);
         test_engine_open(&e, &device, NULL, NULL);
-        if (install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err) < 0)
+        if (install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err) < 0)
                 fail_msg("%s", err.text);
         test_engine_close(&e);
 }
@@ -302,7 +302,7 @@ static void f18_a_floor_above_both_slots_is_never_lowered(void **state) {
 
                 test_engine_open(&e, &device, NULL, NULL);
                 assert_int_equal(install_converge(e.installer, &err), 0);
-                assert_int_equal(install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+                assert_int_equal(install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
                 assert_int_equal(install_trust(e.installer, &trust, &err), 0);
                 assert_int_equal(trust.floor, floor);
                 assert_int_equal(tpm_state(&e).floor, floor);
@@ -469,7 +469,7 @@ static void f23_polls_and_repeated_offers_write_no_nv(void **state) {
                 test_engine_open(&e, &device, NULL, NULL);
                 assert_int_equal(install_converge(e.installer, &err), 0);
                 ask_once(&e, &poll, &two, &other);
-                assert_int_equal(install_mark(e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+                assert_int_equal(install_mark(e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
                 test_engine_close(&e);
                 n = nv_writes();
                 if (k == 0)

@@ -84,6 +84,11 @@ int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: 
  */
 int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err);
 
+/* The same four by name, and what one would make of the state: nothing is written. */
+typedef enum BootChange { BOOT_UNBOOTABLE, BOOT_TRY, BOOT_GOOD, BOOT_PRIMARY } BootChange;
+int boot_foresee(Boot *b, BootChange change, const char *name, BootState *ret_now, BootState *ret_then, RsError *err);
+int boot_change(Boot *b, BootChange change, const char *name, RsError *err);
+
 /* For back ends */
 typedef struct BootBackend {
         const char *name;

@@ -68,6 +68,7 @@ typedef struct InstallDevice {
                 bool require_crl;       /* revocation lists that are not out of date */
                 FreshnessPolicy freshness;
                 uint64_t crl_grace_sec;
+                bool trials_by_health;  /* mark-by-daemon=no: reseald ends no trial */
         } policy;
         /*
          * Before (done = false) and after (true) each step; the log and the tests that cut power look here.  May be
@@ -149,9 +150,22 @@ typedef enum InstallAlarm {
 } InstallAlarm;
 /* True, once for each cause. */
 bool install_untold(Installer *i, InstallAlarm *ret, RsError *ret_why);
+/* Who asks for a change of what starts next; by the socket and the peer's credentials, never by a message. */
+typedef enum InstallAsker {
+        INSTALL_BY_DAEMON,
+        INSTALL_BY_HEALTH,
+        INSTALL_BY_ROOT,                /* on writer.sock; on health.sock he is the health check */
+        INSTALL_BY_ROOT_BELOW,          /* who said that it may lead below the release accepted last */
+        INSTALL_BY_INSTALLATION,        /* W2, W8, W11 */
+        _INSTALL_ASKER_MAX,
+} InstallAsker;
 /* The running slot failed its trial, for the reason told in report; the other slot is next, if it is good.  STATE when
  * the running slot is good already. */
-int install_reject(Installer *i, const char *report, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
-/* slot_name: a boot name or the name of a slot of it; empty = running. */
-int install_mark(Installer *i, WriterMark what, const char *slot_name, char ret_name[WRITER_NAME_SIZE + 1],
-                 RsError *err);
+int install_reject(Installer *i, InstallAsker asker, const char *report, char ret_name[WRITER_NAME_SIZE + 1],
+                   RsError *err);
+/*
+ * slot_name: a boot name or the name of a slot of it; empty = running.  1 = done, and the next start leads below the
+ * release accepted last.  ROLLBACK, POLICY: src/install/next.c.
+ */
+int install_mark(Installer *i, InstallAsker asker, WriterMark what, const char *slot_name,
+                 char ret_name[WRITER_NAME_SIZE + 1], RsError *err);

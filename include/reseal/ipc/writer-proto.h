@@ -133,6 +133,7 @@ typedef enum WriterMark {
         WRITER_MARK_BAD = 2,
         WRITER_MARK_ACTIVE = 3,
 } WriterMark;
+#define WRITER_MARK_BELOW 0x100u /* beside it, root's: also when the next start leads below the release accepted last */
 
 typedef struct WriterTime {
         uint8_t nonce[32];
@@ -217,8 +218,9 @@ void writer_encode_frame(Encoder *e, uint32_t image, uint32_t frame);
 int writer_decode_frame(Span p, uint32_t *ret_image, uint32_t *ret_frame, RsError *err);
 void writer_encode_name(Encoder *e, const char *name);   /* answers of FINISH and MARK */
 int writer_decode_name(Span p, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
-void writer_encode_mark_request(Encoder *e, WriterMark what, const char *slot_name);
-int writer_decode_mark_request(Span p, WriterMark *ret_what, char ret_name[WRITER_NAME_SIZE + 1], RsError *err);
+void writer_encode_mark_request(Encoder *e, uint32_t what /* WriterMark | WRITER_MARK_BELOW */, const char *slot_name);
+int writer_decode_mark_request(Span p, WriterMark *ret_what, bool *ret_below, char ret_name[WRITER_NAME_SIZE + 1],
+                               RsError *err);
 void writer_encode_reject_request(Encoder *e, const char *report);
 int writer_decode_reject_request(Span p, char ret_report[WRITER_REPORT_SIZE + 1], RsError *err);
 void writer_encode_time(Encoder *e, const WriterTime *t);

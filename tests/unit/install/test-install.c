@@ -132,12 +132,12 @@ static void a_release_lands_is_tried_and_marked_good(void **state) {
         /* W9, W10, W11: epoch 1 is above the factory's 0 */
         reboot_into(w, "B", &w->one);
         assert_refused(w, &w->one, RS_REASON_TRIAL_PENDING);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         assert_string_equal(name, "B");
         assert_true(boot_state(w).slots[1].good);
         assert_false(boot_state(w).slots[0].bootable);
         assert_int_equal(tpm_state(w).record.floor_epoch, 1);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "rootfs.b", name, &err), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "rootfs.b", name, &err), 0);
         assert_true(test_slot_b_holds(&w->d, &w->one)); /* its own floor does not shut it out */
 }
 
@@ -151,11 +151,11 @@ static void the_floor_rises_once_and_shuts_the_older_slot_out(void **state) {
         assert_int_equal(tpm_state(w).floor, floor); /* not before it is marked good */
         reboot_into(w, "B", &w->one);
         for (int i = 0; i < 3; i++)
-                assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+                assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         assert_int_equal(tpm_state(w).floor, floor + 1);
         assert_int_equal(install_converge(w->e.installer, &err), 0);
         assert_int_equal(tpm_state(w).floor, floor + 1);
-        assert_true(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "A", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_ACTIVE, "A", name, &err) < 0);
 }
 
 static void an_aborted_installation_resumes_with_what_is_proven(void **state) {
@@ -419,7 +419,7 @@ static void without_knowing_the_running_slot_nothing_is_installed(void **state) 
 
         assert_int_equal(unlink(w->d.booted), 0);
         assert_refused(w, &w->one, RS_REASON_STATE);
-        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "A", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "A", name, &err) < 0);
         test_device_boot(&w->d, "C", NULL); /* the bootloader knows no such slot */
         assert_refused(w, &w->one, RS_REASON_STATE);
 }
@@ -430,18 +430,18 @@ static void only_the_running_slot_is_marked_good(void **state) {
         char name[33];
 
         install(w, &w->one);
-        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "B", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "B", name, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_STATE);
         assert_false(boot_state(w).slots[1].good);
         err = RS_ERROR_INIT;
-        assert_true(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &err) < 0); /* not good yet */
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_ACTIVE, "B", name, &err) < 0); /* not good yet */
         err = RS_ERROR_INIT;
-        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "nosuch", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "nosuch", name, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_INVALID);
         err = RS_ERROR_INIT;
-        assert_true(install_mark(w->e.installer, WRITER_MARK_BAD, "A", name, &err) < 0); /* the last good one */
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_BAD, "A", name, &err) < 0); /* the last good one */
         assert_int_equal(err.reason, RS_REASON_STATE);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_BAD, "rootfs.b", name, &(RsError){ 0 }), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_BAD, "rootfs.b", name, &(RsError){ 0 }), 0);
         assert_false(boot_state(w).slots[1].bootable);
 }
 
@@ -452,15 +452,15 @@ static void an_older_slot_is_not_made_active_by_a_message(void **state) {
         char name[33];
 
         install(w, &w->one);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "A", name, &err), 0); /* runs already */
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_ACTIVE, "A", name, &err), 0); /* runs already */
         reboot_into(w, "B", &w->one);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         assert_int_equal(boot_set_good(w->e.boot, "A", &err), 0); /* as if W11 had not been due */
         assert_int_equal(boot_set_primary(w->e.boot, "B", &err), 0);
-        assert_true(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "A", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_ACTIVE, "A", name, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_ROLLBACK);
         assert_string_equal(boot_state(w).primary, "B");
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_ACTIVE, "B", name, &(RsError){ 0 }), 0);
 }
 
 /* S23: the store is another program's.  What is no set changes nothing and is told once. */
@@ -506,11 +506,11 @@ static void a_rejected_trial_is_told_by_the_other_slot(void **state) {
         char name[33];
 
         install(w, &w->one);
-        assert_true(install_reject(w->e.installer, "early", name, &err) < 0); /* A is good */
+        assert_true(install_reject(w->e.installer, INSTALL_BY_HEALTH, "early", name, &err) < 0); /* A is good */
         assert_int_equal(err.reason, RS_REASON_STATE);
         assert_false(slot_info(w, "B").failed);
         reboot_into(w, "B", &w->one);
-        assert_int_equal(install_reject(w->e.installer, "modem.service is not active", name, &(RsError){ 0 }), 0);
+        assert_int_equal(install_reject(w->e.installer, INSTALL_BY_HEALTH, "modem.service is not active", name, &(RsError){ 0 }), 0);
         assert_string_equal(name, "B");
         assert_string_equal(boot_state(w).primary, "A");
         assert_false(slot_info(w, "B").failed); /* it still runs */
@@ -523,7 +523,7 @@ static void a_rejected_trial_is_told_by_the_other_slot(void **state) {
         assert_false(slot_info(w, "B").failed);
         assert_string_equal(slot_info(w, "B").report, "");
         reboot_into(w, "B", &w->one);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &(RsError){ 0 }), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &(RsError){ 0 }), 0);
 }
 
 /* Release 1 in slot B is good and first, and the loader went on to A, which is good, too. */
@@ -533,7 +533,7 @@ static void b_misses_its_starts(World *w, const char *refused) {
 
         install(w, &w->one);
         reboot_into(w, "B", &w->one);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err), 0);
         assert_int_equal(boot_set_good(w->e.boot, "A", &err), 0); /* as if W11 had not been due */
         test_engine_close(&w->e);
         (void) snprintf(command, sizeof(command), "grub-editenv %s set B_TRY=3 A_TRY=1 && { test -z '%s' || printf '%s' >%s/refused; }",
@@ -633,7 +633,7 @@ static void a_root_on_another_slot_than_is_said_to_run_ends_everything(void **st
         w->e.installer = install_free(w->e.installer);
         w->e.device.sysfs = sysfs;
         assert_int_equal(install_new(&w->e.device, &w->e.installer, &err), 0);
-        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "A", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "A", name, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_STATE);
         assert_non_null(strstr(err.text, "rootfs.b"));
         assert_refused(w, &w->one, RS_REASON_STATE);
@@ -648,7 +648,7 @@ static void a_slot_that_runs_another_release_than_installed_is_not_marked(void *
 
         install(w, &w->one);
         test_device_boot(&w->d, "B", other);
-        assert_true(install_mark(w->e.installer, WRITER_MARK_GOOD, "", name, &err) < 0);
+        assert_true(install_mark(w->e.installer, INSTALL_BY_DAEMON, WRITER_MARK_GOOD, "", name, &err) < 0);
         assert_int_equal(err.reason, RS_REASON_STATE);
 }
 
@@ -835,7 +835,7 @@ static void a_release_that_is_installed_is_not_written_again(void **state) {
         assert_true(boot_state(w).slots[1].good);
         test_sha256_of_file(w->d.slot_path[1], after);
         assert_memory_equal(after, before, 32);
-        assert_int_equal(install_mark(w->e.installer, WRITER_MARK_BAD, "B", primary, &err), 0);
+        assert_int_equal(install_mark(w->e.installer, INSTALL_BY_ROOT_BELOW, WRITER_MARK_BAD, "B", primary, &err), 1);
         assert_int_equal(install_offer(w->e.installer, encoder_view(&w->one.cms), &offer, &err), 0);
         assert_true(offer.images[0].wanted && offer.images[1].wanted);
         install(w, &w->one);

@@ -185,6 +185,7 @@ static void table_and_offer_and_mark_are_held_to_their_limits(void **state) {
         char name[WRITER_NAME_SIZE + 1];
         RsError err = RS_ERROR_INIT;
         WriterMark what;
+        bool below;
         uint32_t a, b;
         Span got;
 
@@ -209,13 +210,17 @@ static void table_and_offer_and_mark_are_held_to_their_limits(void **state) {
         report[3] = '\n';
         assert_true(writer_decode_reject_request(SPAN_ARRAY(report), text, &err) < 0);
         assert_true(writer_decode_reject_request(SPAN(report, sizeof(report) - 1), text, &err) < 0);
-        assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, name, &err), 0);
+        assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, &below, name, &err), 0);
         assert_string_equal(name, "A");
-        for (uint8_t k = 0; k < 6; k++) {
-                mark[3] = k;
-                assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, name, &err) == 0,
-                                 k >= 1 && k <= 3);
-        }
+        assert_false(below);
+        for (uint8_t flags = 0; flags < 3; flags++)
+                for (uint8_t k = 0; k < 6; k++) {
+                        mark[2] = flags;
+                        mark[3] = k;
+                        assert_int_equal(writer_decode_mark_request(SPAN_ARRAY(mark), &what, &below, name, &err) == 0,
+                                         k >= 1 && k <= 3 && flags < 2);
+                }
+        assert_true(below);
 }
 
 static void time_and_trust_go_through(void **state) {
