@@ -17,7 +17,6 @@
 #include "journal.h"
 #include "manager.h"
 
-#define ASKS_MAX 32u                           /* each holds a view: 20 KiB */
 #define ASK_DEADLINE_USEC (60 * UINT64_C(1000000)) /* an installation may wait behind an inspection */
 
 typedef enum AskKind {
@@ -35,6 +34,7 @@ typedef struct Ask {
         Task task;
         Manager *manager;
         sd_bus_message *request;     /* NULL: nobody waits */
+        int place;                   /* of the caller; < 0: none */
         AskKind kind;
         uint32_t what;               /* mark */
         char slot[64];
@@ -210,72 +210,95 @@ static void ask_done(Task *t) {
         encoder_done(&a->proof);
         config_notes_done(&a->policy);
         (void) sd_bus_message_unref(a->request);
+        places_give_back(&m->places, a->place);
         free(a);
 }
 
-static int submit(Manager *m, sd_bus_message *request, AskKind kind, uint32_t what, const char *text, Span bytes) {
-        RsError err = RS_ERROR_INIT;
-
-        if (job_is_at_work(m) || m->stopping || worker_load(m->worker) >= ASKS_MAX) {
-                (void) rs_fail(&err, BUSY, "%s", job_is_at_work(m) ? "an installation is running" : "too many requests at a time");
-                return request ? bus_reply_error(request, &err) : 0;
+static int fill(Ask *a, const char *text, Span bytes, RsError *err) {
+        if (a->kind == ASK_MARK)
+                (void) snprintf(a->slot, sizeof(a->slot), "%s", text);
+        if (a->kind == ASK_INSPECT || a->kind == ASK_CHECK)
+                (void) snprintf(a->url, sizeof(a->url), "%s", text);
+        if (a->kind == ASK_IMPORT) {
+                encoder_u32(&a->crl, 1);
+                encoder_u32(&a->crl, (uint32_t) bytes.size);
+                encoder_span(&a->crl, bytes);
+                if (encoder_finish(&a->crl) < 0)
+                        return rs_fail_oom(err);
         }
+        if (a->kind == ASK_CERTIFY) {
+                a->nonce_size = bytes.size < sizeof(a->nonce) ? bytes.size : sizeof(a->nonce);
+                memcpy(a->nonce, bytes.data, a->nonce_size);
+        }
+        return 0;
+}
+
+/* request and caller NULL: nobody waits. */
+static int submit(Manager *m, sd_bus_message *request, const Caller *caller, AskKind kind, uint32_t what,
+                  const char *text, Span bytes) {
+        RsError err = RS_ERROR_INIT;
+        int place = -1, r = 0;
+
+        if (job_is_at_work(m) || m->stopping)
+                r = rs_fail(&err, BUSY, "%s", m->stopping ? "the service is stopping" : "an installation is running");
+        else if (request)
+                r = place = places_take(&m->places, caller, &err);
+        if (r < 0)
+                return request ? bus_reply_error(request, &err) : r;
         Ask *a = calloc(1, sizeof(*a));
-        if (!a)
+        if (!a) {
+                places_give_back(&m->places, place);
                 return -ENOMEM;
+        }
         a->task = (Task){ .run = ask_run, .done = ask_done, .within_usec = manager_patience_usec(m) };
         a->manager = m;
         a->request = sd_bus_message_ref(request);
+        a->place = place;
         a->kind = kind;
         a->what = what;
         a->env = manager_job_env(m, kind != ASK_INSPECT && kind != ASK_CHECK ? m->writer_cancel_fd : m->ask_cancel_fd);
         a->env.https.deadline_usec = ASK_DEADLINE_USEC;
         a->env.https.max_retries = 1;
-        if (kind == ASK_MARK)
-                (void) snprintf(a->slot, sizeof(a->slot), "%s", text);
-        if (kind == ASK_INSPECT || kind == ASK_CHECK)
-                (void) snprintf(a->url, sizeof(a->url), "%s", text);
-        if (kind == ASK_IMPORT) {
-                encoder_u32(&a->crl, 1);
-                encoder_u32(&a->crl, (uint32_t) bytes.size);
-                encoder_span(&a->crl, bytes);
-        }
-        if (kind == ASK_CERTIFY) {
-                a->nonce_size = bytes.size < sizeof(a->nonce) ? bytes.size : sizeof(a->nonce);
-                memcpy(a->nonce, bytes.data, a->nonce_size);
+        if (fill(a, text, bytes, &a->err) < 0) {
+                ask_done(&a->task);
+                return 1;
         }
         worker_submit(m->worker, &a->task);
         return 1;
 }
 
-int ask_slots(Manager *m, sd_bus_message *request) {
-        return submit(m, request, ASK_SLOTS, 0, "", SPAN_NULL);
+void ask_view(Manager *m) {
+        (void) submit(m, NULL, NULL, ASK_SLOTS, 0, "", SPAN_NULL); /* the next one will do */
 }
 
-int ask_chain(Manager *m, sd_bus_message *request) {
-        return submit(m, request, ASK_CHAIN, 0, "", SPAN_NULL);
+int ask_slots(Manager *m, sd_bus_message *request, const Caller *caller) {
+        return submit(m, request, caller, ASK_SLOTS, 0, "", SPAN_NULL);
 }
 
-int ask_policy(Manager *m, sd_bus_message *request) {
-        return submit(m, request, ASK_POLICY, 0, "", SPAN_NULL);
+int ask_chain(Manager *m, sd_bus_message *request, const Caller *caller) {
+        return submit(m, request, caller, ASK_CHAIN, 0, "", SPAN_NULL);
 }
 
-int ask_certify(Manager *m, sd_bus_message *request, Span nonce) {
-        return submit(m, request, ASK_CERTIFY, 0, "", nonce);
+int ask_policy(Manager *m, sd_bus_message *request, const Caller *caller) {
+        return submit(m, request, caller, ASK_POLICY, 0, "", SPAN_NULL);
 }
 
-int ask_import(Manager *m, sd_bus_message *request, Span crl) {
-        return submit(m, request, ASK_IMPORT, 0, "", crl);
+int ask_certify(Manager *m, sd_bus_message *request, const Caller *caller, Span nonce) {
+        return submit(m, request, caller, ASK_CERTIFY, 0, "", nonce);
 }
 
-int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot) {
-        return submit(m, request, ASK_MARK, what, slot, SPAN_NULL);
+int ask_import(Manager *m, sd_bus_message *request, const Caller *caller, Span crl) {
+        return submit(m, request, caller, ASK_IMPORT, 0, "", crl);
 }
 
-int ask_inspect(Manager *m, sd_bus_message *request, const char *url) {
-        return submit(m, request, ASK_INSPECT, 0, url, SPAN_NULL);
+int ask_mark(Manager *m, sd_bus_message *request, const Caller *caller, uint32_t what, const char *slot) {
+        return submit(m, request, caller, ASK_MARK, what, slot, SPAN_NULL);
 }
 
-int ask_check(Manager *m, sd_bus_message *request, const char *url) {
-        return submit(m, request, ASK_CHECK, 0, url, SPAN_NULL);
+int ask_inspect(Manager *m, sd_bus_message *request, const Caller *caller, const char *url) {
+        return submit(m, request, caller, ASK_INSPECT, 0, url, SPAN_NULL);
+}
+
+int ask_check(Manager *m, sd_bus_message *request, const Caller *caller, const char *url) {
+        return submit(m, request, caller, ASK_CHECK, 0, url, SPAN_NULL);
 }

@@ -20,9 +20,10 @@ static void job_path(const Job *j, char ret[64]) {
         (void) snprintf(ret, 64, RS_BUS_PATH_JOB_PREFIX "%u", j->id);
 }
 
-static int cancel_granted(Manager *m, sd_bus_message *request) {
+static int cancel_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         char path[64];
 
+        (void) caller;
         /* The job may have ended while polkit was asked. */
         if (m->job)
                 job_path(m->job, path);
@@ -37,7 +38,7 @@ static int method_cancel(sd_bus_message *request, void *userdata, sd_bus_error *
 
         (void) unused;
         if (j->owner && sender && strcmp(j->owner, sender) == 0)
-                return cancel_granted(j->manager, request);
+                return cancel_granted(j->manager, request, NULL);
         return access_check(j->manager, request, "org.reseal1.install", cancel_granted);
 }
 

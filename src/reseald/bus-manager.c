@@ -43,40 +43,42 @@ static int start(Manager *m, sd_bus_message *request, const JobRequest *order) {
         return sd_bus_reply_method_return(request, "o", path);
 }
 
-static int install_granted(Manager *m, sd_bus_message *request) {
+static int install_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         RsError err = RS_ERROR_INIT;
         JobRequest order;
 
+        (void) caller;
         if (order_read_url(m, request, &order, &err) < 0)
                 return bus_reply_error(request, &err);
         return start(m, request, &order);
 }
 
-static int install_fd_granted(Manager *m, sd_bus_message *request) {
+static int install_fd_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         RsError err = RS_ERROR_INIT;
         JobRequest order;
 
+        (void) caller;
         if (order_read_fd(m, request, &order, &err) < 0)
                 return bus_reply_error(request, &err);
         return start(m, request, &order);
 }
 
-static int inspect_granted(Manager *m, sd_bus_message *request) {
+static int inspect_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         RsError err = RS_ERROR_INIT;
         JobRequest order;
 
         if (order_read_url(m, request, &order, &err) < 0)
                 return bus_reply_error(request, &err);
-        return ask_inspect(m, request, order.url);
+        return ask_inspect(m, request, caller, order.url);
 }
 
-static int check_granted(Manager *m, sd_bus_message *request) {
+static int check_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         RsError err = RS_ERROR_INIT;
         JobRequest order;
 
         if (order_read_url(m, request, &order, &err) < 0)
                 return bus_reply_error(request, &err);
-        return ask_check(m, request, order.url);
+        return ask_check(m, request, caller, order.url);
 }
 
 /* First half of the four: what is wrong with the arguments is said before anybody is asked for a password. */
@@ -118,7 +120,7 @@ static int method_list_slots(sd_bus_message *request, void *userdata, sd_bus_err
         (void) unused;
         if (!m->view.known || (!at_work && m->view.overtaken) ||
             (!busy && clock_boottime_usec() - m->view.when_usec > FRESH_USEC))
-                return ask_slots(m, request);
+                return access_check(m, request, NULL, ask_slots);
         int r = sd_bus_message_new_method_return(request, &reply);
         if (r >= 0)
                 r = bus_append_slots(reply, &m->view);
@@ -127,21 +129,21 @@ static int method_list_slots(sd_bus_message *request, void *userdata, sd_bus_err
 
 static int method_get_chain(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
         (void) unused;
-        return ask_chain(userdata, request);
+        return access_check(userdata, request, NULL, ask_chain);
 }
 
 static int method_get_policy(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
         (void) unused;
-        return ask_policy(userdata, request);
+        return access_check(userdata, request, NULL, ask_policy);
 }
 
-static int certify_granted(Manager *m, sd_bus_message *request) {
+static int certify_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         const void *nonce;
         size_t size;
 
         if (sd_bus_message_rewind(request, true) < 0 || sd_bus_message_read_array(request, 'y', &nonce, &size) < 0)
                 return -EINVAL;
-        return ask_certify(m, request, SPAN(nonce, size));
+        return ask_certify(m, request, caller, SPAN(nonce, size));
 }
 
 static int method_certify_record(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
@@ -158,13 +160,13 @@ static int method_certify_record(sd_bus_message *request, void *userdata, sd_bus
         return access_check(userdata, request, "org.reseal1.certify", certify_granted);
 }
 
-static int import_granted(Manager *m, sd_bus_message *request) {
+static int import_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         const void *der;
         size_t size;
 
         if (sd_bus_message_rewind(request, true) < 0 || sd_bus_message_read_array(request, 'y', &der, &size) < 0)
                 return -EINVAL;
-        return ask_import(m, request, SPAN(der, size));
+        return ask_import(m, request, caller, SPAN(der, size));
 }
 
 static int method_import_crl(sd_bus_message *request, void *userdata, sd_bus_error *unused) {
@@ -199,14 +201,14 @@ static int read_mark(sd_bus_message *request, uint32_t *ret_what, const char **r
         return 0;
 }
 
-static int mark_granted(Manager *m, sd_bus_message *request) {
+static int mark_granted(Manager *m, sd_bus_message *request, const Caller *caller) {
         RsError err = RS_ERROR_INIT;
         const char *slot;
         uint32_t what;
 
         if (read_mark(request, &what, &slot, &err) < 0)
                 return bus_reply_error(request, &err);
-        return ask_mark(m, request, what, slot);
+        return ask_mark(m, request, caller, what, slot);
 }
 
 static int method_mark(sd_bus_message *request, void *userdata, sd_bus_error *unused) {

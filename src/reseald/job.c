@@ -246,7 +246,7 @@ static void job_task_done(Task *t) {
         bus_manager_changed(m);
         m->view.overtaken = true;
         if (!m->stopping)
-                (void) ask_slots(m, NULL);
+                ask_view(m);
 }
 
 static int copy_text(const char *text, char **ret) {

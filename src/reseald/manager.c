@@ -141,7 +141,7 @@ static void resume(Manager *m) {
                              "Job numbers begin anew, ignoring: %s", err.text);
         err = RS_ERROR_INIT;
         int r = record_load(m->state_dir_fd, &record, &err);
-        (void) ask_slots(m, NULL);
+        ask_view(m);
         if (r == 1) {
                 if (job_resume(m, &record, &err) >= 0)
                         return;

@@ -20,6 +20,7 @@
 #include <reseal/job/run.h>
 
 #include "identity.h"
+#include "places.h"
 #include "worker.h"
 
 typedef struct Manager Manager;
@@ -84,7 +85,8 @@ struct Manager {
         uint64_t watchdog_usec;
         int ask_cancel_fd;           /* ends inspections, when an installation begins or the daemon stops */
         int writer_cancel_fd;        /* ends questions to the writer: a job behind them is cancelled, or the end */
-        unsigned n_checks;           /* authorizations being asked for */
+        struct Check *checks;        /* authorizations being asked for, bus-access.c */
+        Places places;               /* of requests that wait, per caller */
         unsigned health_uid;         /* UINT_MAX: there is no such user */
         unsigned operator_gid;       /* UINT_MAX: there is no such group */
 };
@@ -121,14 +123,15 @@ bool job_is_at_work(const Manager *m); /* an installation has the worker */
 void job_cancel(Job *j, bool by_caller);
 
 /* ask.c: questions to the writer and to sources, answered on the worker; the request is replied to when done. */
-int ask_slots(Manager *m, sd_bus_message *request /* NULL: only refresh the view */);
-int ask_chain(Manager *m, sd_bus_message *request);
-int ask_policy(Manager *m, sd_bus_message *request);
-int ask_certify(Manager *m, sd_bus_message *request, Span nonce);
-int ask_import(Manager *m, sd_bus_message *request, Span crl);
-int ask_mark(Manager *m, sd_bus_message *request, uint32_t what, const char *slot);
-int ask_inspect(Manager *m, sd_bus_message *request, const char *url);
-int ask_check(Manager *m, sd_bus_message *request, const char *url);
+void ask_view(Manager *m);                         /* nobody waits: only refresh the view */
+int ask_slots(Manager *m, sd_bus_message *request, const Caller *caller);
+int ask_chain(Manager *m, sd_bus_message *request, const Caller *caller);
+int ask_policy(Manager *m, sd_bus_message *request, const Caller *caller);
+int ask_certify(Manager *m, sd_bus_message *request, const Caller *caller, Span nonce);
+int ask_import(Manager *m, sd_bus_message *request, const Caller *caller, Span crl);
+int ask_mark(Manager *m, sd_bus_message *request, const Caller *caller, uint32_t what, const char *slot);
+int ask_inspect(Manager *m, sd_bus_message *request, const Caller *caller, const char *url);
+int ask_check(Manager *m, sd_bus_message *request, const Caller *caller, const char *url);
 
 /* bus-manager.c and bus-job.c */
 int bus_manager_add(Manager *m, RsError *err);
@@ -146,6 +149,9 @@ int bus_append_slots(sd_bus_message *reply, const View *v);
 int bus_append_inspection(sd_bus_message *reply, const JobInspection *i);
 int bus_append_check(sd_bus_message *reply, const JobInspection *i);
 
-/* bus-access.c: calls fn when the sender may do the action, else answers the request itself. */
-typedef int (*AccessGranted)(Manager *m, sd_bus_message *request);
+/*
+ * bus-access.c: calls fn when the sender may do the action, else answers the request itself.  action NULL: anybody may.
+ * fn gets a copy of the request, with the descriptors that its arguments name and no other.
+ */
+typedef int (*AccessGranted)(Manager *m, sd_bus_message *request, const Caller *caller);
 int access_check(Manager *m, sd_bus_message *request, const char *action, AccessGranted fn);

@@ -44,24 +44,32 @@ static uint64_t now_usec(void) {
         return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
 }
 
-/* *ret_forward may be NULL. */
+static int check_kind(int flags, mode_t mode, RsError *err) {
+        if ((flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
+                return rs_fail(err, INVALID, "the descriptor is not open for reading");
+        if (!S_ISREG(mode) && !S_ISFIFO(mode))
+                return rs_fail(err, INVALID, "the descriptor is neither a regular file nor a pipe");
+        return 0;
+}
+
 static int look_at(int fd, bool *ret_forward, RsError *err) {
         struct stat st;
         int flags = fcntl(fd, F_GETFL);
 
         if (flags < 0 || fstat(fd, &st) < 0)
                 return rs_fail_errno(err, errno, "descriptor");
-        if ((flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
-                return rs_fail(err, INVALID, "the descriptor is not open for reading");
-        if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
-                return rs_fail(err, INVALID, "the descriptor is neither a regular file nor a pipe");
-        if (ret_forward)
-                *ret_forward = S_ISFIFO(st.st_mode);
-        return 0;
+        *ret_forward = S_ISFIFO(st.st_mode);
+        return check_kind(flags, st.st_mode, err);
 }
 
+/* Never waits for the file system, which may be the caller's own: what the kernel knows already is enough. */
 int fd_check(int fd, RsError *err) {
-        return look_at(fd, NULL, err);
+        int flags = fcntl(fd, F_GETFL);
+        struct statx st;
+
+        if (flags < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+                return rs_fail_errno(err, errno, "descriptor");
+        return check_kind(flags, st.stx_mode, err);
 }
 
 /* > 0 bytes, 0 = the end. */

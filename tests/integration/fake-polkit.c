@@ -2,7 +2,7 @@
 /*
  * fake-polkit - an authority with one answer, for tests of src/reseald/bus-access.c.
  *
- *   fake-polkit yes|no|challenge|error|garbage
+ *   fake-polkit yes|no|challenge|error|garbage|silent
  *
  * Owns org.freedesktop.PolicyKit1 on the bus of DBUS_SYSTEM_BUS_ADDRESS, prints "ready", then one line for each question:
  * "SUBJECT-KIND ACTION".  Until it is killed.
@@ -19,6 +19,8 @@ static int check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, "not a question");
         printf("%s %s\n", kind, action);
         (void) fflush(stdout);
+        if (strcmp(answer, "silent") == 0)
+                return 0;
         if (strcmp(answer, "error") == 0)
                 return sd_bus_error_set(error, "org.freedesktop.PolicyKit1.Error.Failed", "cannot say");
         if (strcmp(answer, "garbage") == 0)

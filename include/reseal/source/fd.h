@@ -24,7 +24,7 @@ typedef struct FdLimits {
         uint64_t deadline_usec;         /* for all that is read from one descriptor */
 } FdLimits;
 
-/* Kind and access mode only, nothing is read: for the caller's ears, before a job is made. */
+/* Kind and access mode only, without a wait for the file system: for the caller's ears, before a job is made. */
 int fd_check(int fd, RsError *err);
 /* Reads what a first request would bring.  The size of a pipe is unknown until source_declare_size. */
 int fd_open(int fd /* taken */, const FdLimits *limits, Source **ret, RsError *err);
