@@ -89,8 +89,8 @@ int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm 
                 memcpy(t->srk_name, srk_name, TPM_NAME_SIZE);
         }
         (void) pthread_mutex_init(&t->mutex, NULL); /* never fails with default attributes on Linux */
-        /* tpm2-tss writes every refused command to stderr; our reasons say it once. */
-        (void) setenv("TSS2_LOG", "all+NONE", 0);
+        /* tpm2-tss writes every refused command to stderr, our reasons say it once; and asked to, what it unseals. */
+        (void) setenv("TSS2_LOG", "all+NONE", 1);
         if (!t->tcti_text || !t->lock_path) {
                 (void) tpm_free(t);
                 return rs_fail_oom(err);

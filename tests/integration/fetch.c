@@ -22,6 +22,7 @@
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/base/ossl.h>
+#include <reseal/base/program.h>
 #include <reseal/base/text.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/pki/cms.h>
@@ -178,6 +179,7 @@ static int run(const char *verb, const char *url, RsError *err) {
 int main(int argc, char **argv) {
         RsError err = RS_ERROR_INIT;
 
+        program_environment(); /* as reseald, for which this stands */
         if (ossl_program(&err) < 0)
                 return 2;
         config = HTTPS_CONFIG_DEFAULT;
