@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * bus - two questions.  The unit is asked by its path, which exists for units that are loaded or not: what is not
- * loaded is inactive.
+ * loaded is inactive.  Its start is read before and after its state, so that both are of one start.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,20 +13,52 @@
 
 #include "bus.h"
 
-bool bus_unit_is_active(sd_bus *bus, const char *unit, char state[32]) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(freep) char *path = NULL, *said = NULL;
-        bool active;
+#define SYSTEMD "org.freedesktop.systemd1"
 
-        if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path) < 0 ||
-            sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path, "org.freedesktop.systemd1.Unit",
-                                       "ActiveState", &error, &said) < 0) {
+static bool read_invocation(sd_bus *bus, const char *path, uint8_t ret[16]) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        const void *id;
+        size_t size;
+
+        if (sd_bus_get_property(bus, SYSTEMD, path, SYSTEMD ".Unit", "InvocationID", NULL, &reply, "ay") < 0 ||
+            sd_bus_message_read_array(reply, 'y', &id, &size) < 0 || (size != 0 && size != 16))
+                return false;
+        if (size == 16) /* none: nobody has started it */
+                memcpy(ret, id, 16);
+        return true;
+}
+
+static bool read_start(sd_bus *bus, const char *path, UnitStart *ret) {
+        *ret = (UnitStart){ 0 };
+        /* What is no service has no such interface; the number stays 0. */
+        (void) sd_bus_get_property_trivial(bus, SYSTEMD, path, SYSTEMD ".Service", "NRestarts", NULL, 'u', &ret->n_restarts);
+        return read_invocation(bus, path, ret->invocation) &&
+               sd_bus_get_property_trivial(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveEnterTimestampMonotonic", NULL, 't',
+                                           &ret->entered_usec) >= 0;
+}
+
+bool unit_start_equal(const UnitStart *a, const UnitStart *b) {
+        return memcmp(a->invocation, b->invocation, sizeof(a->invocation)) == 0 && a->entered_usec == b->entered_usec &&
+               a->n_restarts == b->n_restarts;
+}
+
+bool bus_unit_is_active(sd_bus *bus, const char *unit, char state[32], UnitStart *ret_start) {
+        _cleanup_(freep) char *path = NULL, *said = NULL;
+        UnitStart before, after;
+
+        if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path) < 0 || !read_start(bus, path, &before) ||
+            sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", NULL, &said) < 0 ||
+            !read_start(bus, path, &after)) {
                 (void) snprintf(state, 32, "not known");
                 return false;
         }
-        active = strcmp(said, "active") == 0;
+        if (!unit_start_equal(&before, &after)) {
+                (void) snprintf(state, 32, "just started again");
+                return false;
+        }
         (void) snprintf(state, 32, "%s", said);
-        return active;
+        *ret_start = after;
+        return strcmp(said, "active") == 0;
 }
 
 bool bus_check_source(sd_bus *bus, const char *source, uint64_t usec, char *why, size_t size) {

@@ -4,6 +4,9 @@
  *
  * What is not there yet may come: a unit that is being started, a network that is being found.  So the units and the
  * source are asked again until the deadline.  A program decides by itself and is run once.
+ *
+ * A unit that dies and is started again is active whenever one looks.  So what is compared is which start it is active
+ * since: the same over the settling time, and still the same when everything else has been checked.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -44,16 +47,28 @@ static bool wait_usec(uint64_t usec, uint64_t until) {
 
 /* -- units ------------------------------------------------------------------------------------------------------ */
 
-/* NULL when all are active, else one that is not, with its state. */
-static const char *find_inactive(sd_bus *bus, const HealthConfig *c, char state[32]) {
-        for (size_t i = 0; i < c->n_units; i++)
-                if (!bus_unit_is_active(bus, c->units[i], state))
+/*
+ * NULL when all are active, else one that is not, with its state.  *ret_again: one that was started again since starts
+ * was filled last, or NULL.
+ */
+static const char *find_inactive(sd_bus *bus, const HealthConfig *c, UnitStart *starts, const char **ret_again,
+                                 char state[32]) {
+        *ret_again = NULL;
+        for (size_t i = 0; i < c->n_units; i++) {
+                UnitStart start = { 0 };
+
+                if (!bus_unit_is_active(bus, c->units[i], state, &start))
                         return c->units[i];
+                if (!unit_start_equal(&start, &starts[i]))
+                        *ret_again = c->units[i];
+                starts[i] = start;
+        }
         return NULL;
 }
 
-int checks_units(const HealthConfig *c, uint64_t until, RsError *err) {
+int checks_units(const HealthConfig *c, uint64_t until, UnitStart *ret_starts, RsError *err) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        const char *again = NULL;
         char state[32] = "";
         const char *inactive;
         uint64_t since = 0, now;
@@ -66,14 +81,32 @@ int checks_units(const HealthConfig *c, uint64_t until, RsError *err) {
                         (void) snprintf(state, sizeof(state), "not there");
                         continue;
                 }
-                inactive = find_inactive(bus, c, state);
+                inactive = find_inactive(bus, c, ret_starts, &again, state);
                 now = clock_boottime_usec();
-                since = inactive ? 0 : since ? since : now;
+                since = inactive ? 0 : since && !again ? since : now;
                 if (since && now - since >= c->settle_usec)
                         return 0;
         } while (wait_usec(ASK_UNITS_USEC, until));
-        return inactive ? rs_fail(err, UNHEALTHY, "%s is %s", inactive, state)
-                        : rs_fail(err, UNHEALTHY, "the units have not settled");
+        if (inactive)
+                return rs_fail(err, UNHEALTHY, "%s is %s", inactive, state);
+        return again ? rs_fail(err, UNHEALTHY, "%s does not stay active: it is started again and again", again)
+                     : rs_fail(err, UNHEALTHY, "the units have not settled");
+}
+
+/* What was found settled is active since the same start still. */
+static int check_unchanged(const HealthConfig *c, UnitStart *starts, RsError *err) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        const char *again = NULL, *inactive;
+        char state[32] = "";
+
+        if (c->n_units == 0)
+                return 0;
+        if (sd_bus_open_system(&bus) < 0)
+                return rs_fail(err, UNHEALTHY, "the system bus is not there any more");
+        inactive = find_inactive(bus, c, starts, &again, state);
+        if (inactive)
+                return rs_fail(err, UNHEALTHY, "%s is %s after the other checks", inactive, state);
+        return again ? rs_fail(err, UNHEALTHY, "%s was started again during the other checks", again) : 0;
 }
 
 /* -- programs --------------------------------------------------------------------------------------------------- */
@@ -215,10 +248,13 @@ int checks_source(const HealthConfig *c, uint64_t until, RsError *err) {
 }
 
 int checks_run(const HealthConfig *c, uint64_t until, RsError *err) {
+        UnitStart starts[HEALTH_UNITS_MAX] = { 0 };
         int r;
 
-        r = checks_units(c, until, err);
+        r = checks_units(c, until, starts, err);
         if (r == 0)
                 r = checks_programs(c, until, err);
-        return r < 0 ? r : checks_source(c, until, err);
+        if (r == 0)
+                r = checks_source(c, until, err);
+        return r < 0 ? r : check_unchanged(c, starts, err);
 }

@@ -11,13 +11,14 @@
  * Context:  one thread, blocking
  * Programs: reseal-health
  */
+#include "bus.h"
 #include "config.h"
 
-/* All that is configured, in the order units, programs, source. */
+/* All that is configured, in the order units, programs, source; then that the units are of the same start still. */
 int checks_run(const HealthConfig *c, uint64_t until, RsError *err);
 
-/* Each alone. Units: active for settle_usec without a break. */
-int checks_units(const HealthConfig *c, uint64_t until, RsError *err);
+/* Each alone. Units: active for settle_usec since one and the same start; ret_starts: one of each unit. */
+int checks_units(const HealthConfig *c, uint64_t until, UnitStart *ret_starts, RsError *err);
 /* Programs of the directory in the order of their names, with nothing but PATH in the environment; status 0 is good. */
 int checks_programs(const HealthConfig *c, uint64_t until, RsError *err);
 /* reseald fetches and verifies the head of the bundle; asked again until it answers. */
