@@ -165,6 +165,8 @@ static int open_parent(int dir_fd, const char *path, int *ret_fd, const char **r
         return r;
 }
 
+#define TEMPORARY_TRIES 1000u
+
 static bool ours_alone(const struct stat *st) {
         return st->st_uid == geteuid() && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
@@ -172,7 +174,7 @@ static bool ours_alone(const struct stat *st) {
 /* Opens and locks the temporary file of a directory of our own.  Whoever held the lock before us has renamed or removed
  * what we opened: then the name no longer leads to our inode, and we try again. */
 static int open_locked(int parent_fd, const char *temp, int *ret_fd) {
-        for (;;) {
+        for (unsigned tries = 0; tries < TEMPORARY_TRIES; tries++) {
                 _cleanup_(closep) int fd = -EBADF;
                 struct stat ours, named;
 
@@ -202,6 +204,7 @@ static int open_locked(int parent_fd, const char *temp, int *ret_fd) {
                 *ret_fd = TAKE_FD(fd);
                 return 0;
         }
+        return -EBUSY; /* a sandbox that hides who we are, for example */
 }
 
 int file_temporary(int dir_fd, const char *name, FileTemporary *ret, RsError *err) {
