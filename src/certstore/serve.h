@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * serve - the socket on which candidates arrive, one client after the other.
+ * serve - the socket on which candidates arrive, one over each connection.
  *
  * Spec:     docs/man/reseal-certstore.8, "Protocol"
  * Trust:    every byte and descriptor is hostile; who may connect is the socket's mode, what counts is the quorum
@@ -22,7 +22,7 @@ typedef enum CertstoreMessage {
 #define SERVE_IDLE_SEC 10 /* nobody there: the socket starts us again */
 #define SERVE_CLIENT_MSEC 5000
 
-/* One connection until its end.  Negative only for what was the client's fault, or ours. */
+/* One request.  Negative only for what was the client's fault, or ours. */
 int serve_client(const Keeper *k, int client_fd /* taken */, RsError *err);
 /* Until nobody has come for a while. */
 int serve_all(const Keeper *k, int listen_fd, int idle_msec, RsError *err);

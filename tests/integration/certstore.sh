@@ -135,4 +135,55 @@ answer = say(message(2, size), memfd(100, True))
 assert answer[:4] == b'\0\0\0\1', answer
 P
 refused after_them_the_service_still_judges v1.rts TrustSet
+
+# An operator (anybody, here) who holds all connections he gets, without a word or with a request again and again.
+chmod 711 "$dir"
+chmod 666 sock
+cat >hold.py <<'P'
+import array, fcntl, os, socket, struct, sys, time
+os.setgroups([])
+os.setresuid(65534, 65534, 65534)
+fd = os.memfd_create('x', os.MFD_ALLOW_SEALING)
+os.ftruncate(fd, 100)
+fcntl.fcntl(fd, 1033, 0x2 | 0x4 | 0x8)
+request = struct.pack('>IIIII', 2, 1, 4, 0, 100)
+def connect():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(sys.argv[1])
+    return s
+def speak(s):
+    s.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [fd]))])
+if os.fork() == 0:
+    held = []
+    while True: # says nothing, or the same as long as somebody listens
+        try:
+            held.append(connect())
+            if len(held) % 2:
+                speak(held[-1])
+            held = held[-200:]
+        except OSError:
+            pass
+        time.sleep(0.01)
+s = connect()
+while True:
+    try:
+        speak(s)
+        s.recv(65536)
+    except OSError:
+        try:
+            s = connect()
+        except OSError:
+            pass
+    time.sleep(1)
+P
+setsid python3 hold.py "$dir/sock" &
+holding=$!
+sleep 2
+heard=0
+for i in 1 2 3 4 5; do
+        timeout 4 "$certstore" --socket "$dir/sock" --apply v1.rts >out 2>&1 || true
+        grep -q TrustSet out && heard=$((heard + 1))
+done
+kill -- -"$holding"
+[ $heard = 5 ] && ok root_is_heard_whatever_an_operator_does || bad root_is_heard_whatever_an_operator_does
 exit $failed
