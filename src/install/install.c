@@ -570,6 +570,9 @@ static int prepare(Installer *i, RsError *err) {
         static const InstallStep order[] = { INSTALL_W1_RECORD, INSTALL_W2_UNBOOTABLE, INSTALL_W3_ERASE };
         int r;
 
+        r = knowledge_check_again(i, err);
+        if (r < 0)
+                return r;
         for (size_t k = 0; k < ELEMENTSOF(order); k++) {
                 r = run_step(i, order[k], err);
                 if (r < 0)
@@ -668,7 +671,9 @@ static int finish_installed(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1]
         bool good = false;
         int r;
 
-        r = boot_read(i->device.boot, &state, err);
+        r = knowledge_check_again(i, err);
+        if (r == 0)
+                r = boot_read(i->device.boot, &state, err);
         if (r < 0)
                 return r;
         for (uint32_t k = 0; k < state.n_slots; k++)

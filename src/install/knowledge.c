@@ -97,6 +97,14 @@ static int load_files(Installer *i, RsError *err) {
         return 0;
 }
 
+static void review_statement(Installer *i) {
+        FreshnessRules rules = freshness_rules(i);
+        RsError unused = RS_ERROR_INIT; /* a file that stays is judged again when it is read */
+
+        if (freshness_review(&i->knowledge.freshness, &rules))
+                (void) file_remove(i->device.state_fd, FILE_STATEMENT, &unused);
+}
+
 /* A quorum says that the floor is ahead of the time: what led there is forgotten with it, proof and file. */
 static int restart_clock(Installer *i, const TpmRecord *next, RsError *err) {
         int r = file_remove(i->device.state_fd, FILE_CLOCK, err);
@@ -117,7 +125,11 @@ static int adopt(Installer *i, RsError *err) {
         if (r <= 0)
                 return r;
         r = next.time_floor < i->tpm.record.time_floor ? restart_clock(i, &next, err) : commit(i, &next, err);
-        return r < 0 ? r : trust_store_adopted(i->knowledge.store, &next, err);
+        if (r == 0)
+                r = trust_store_adopted(i->knowledge.store, &next, err);
+        if (r == 0 && i->knowledge.loaded)
+                review_statement(i);
+        return r;
 }
 
 /* -- alarms ----------------------------------------------------------------------------------------------------- */
@@ -200,6 +212,17 @@ void knowledge_for_gate(Installer *i, GateInput *ret) {
         ret->crl_grace = i->device.policy.crl_grace_sec;
         ret->links = SPAN(k->links, k->links_size);
         ret->recorded = SPAN(k->accepted, k->accepted ? k->accepted_size : 0);
+}
+
+int knowledge_check_again(Installer *i, RsError *err) {
+        GateInput now = { .record = &i->tpm.record, .line = i->device.line };
+        int r;
+
+        r = trust_store_check(i->knowledge.store, &i->tpm.record, err);
+        if (r < 0)
+                return r;
+        knowledge_for_gate(i, &now);
+        return gate_check_again(i->release, &now, err);
 }
 
 void knowledge_for_record(Installer *i, const SignerInfo *signer, TpmRecord *record) {
@@ -364,6 +387,7 @@ static int take_crls(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
                 return 0;
         *ret_changed = true; /* also when a cut left the lists in the store and the record without their number */
         look_at_signer(i);
+        review_statement(i);
         return commit(i, &next, err);
 }
 

@@ -42,6 +42,8 @@ int knowledge_refresh(struct Installer *i, RsError *err);
 TimeInterval knowledge_time(struct Installer *i);
 /* The part of the gate's input that comes from here; borrows. */
 void knowledge_for_gate(struct Installer *i, GateInput *ret);
+/* The release that was accepted at the offer, by what is known now; before W1, W7 and the flags. */
+int knowledge_check_again(struct Installer *i, RsError *err);
 /* W7: floors into the record that is about to be committed. */
 void knowledge_for_record(struct Installer *i, const SignerInfo *signer, TpmRecord *record);
 /* W7: keeps the link of the release, before it is committed. */

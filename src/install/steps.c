@@ -221,6 +221,9 @@ static int step_w7_accept(Installer *i, RsError *err) {
 
         if (atomic_load(&i->cancelled))
                 return rs_fail(err, CANCELLED, "cancelled before the release was accepted");
+        r = knowledge_check_again(i, err); /* hours may have passed since the offer */
+        if (r < 0)
+                return r;
         steps = accepted_steps(i->release, &n);
         r = n > 0 ? knowledge_keep_link(i, steps[n - 1].link, err) : 0;
         if (r == 0)

@@ -83,9 +83,18 @@ static bool is_final(const RsError *attempt) {
                attempt->reason == RS_REASON_TOO_MUCH || attempt->reason == RS_REASON_NO_MEMORY;
 }
 
-/* What is told when all have failed: nobody of that name says less than anything else. */
+/* How much an attempt says: that nobody of that name is known the least, that the issuer is done the most. */
+static int says(const RsError *attempt) {
+        if (attempt->reason == RS_REASON_REVOKED || attempt->reason == RS_REASON_EXPIRED)
+                return 3;
+        if (attempt->reason == RS_REASON_CERTIFICATE)
+                return 1;
+        return attempt->reason == RS_REASON_NONE ? 0 : 2;
+}
+
+/* What is told when all have failed. */
 static void keep_better(RsError *best, const RsError *attempt) {
-        if (best->reason == RS_REASON_NONE || best->reason == RS_REASON_CERTIFICATE)
+        if (says(attempt) > says(best))
                 *best = *attempt;
 }
 
@@ -129,8 +138,8 @@ static int try_domains(CrlFile *f, Span der, const AnchorSet *anchors, Span cert
  */
 static int check_number(const CrlInfo *info, RsError *err) {
         if (info->number > CRL_NUMBER_MAX)
-                return rs_fail(err, FORMAT, "revocation list of %s: number %llu, at most %llu is permitted", info->issuer,
-                               (unsigned long long) info->number, (unsigned long long) CRL_NUMBER_MAX);
+                return rs_fail(err, FORMAT, "revocation list of %s: number %llu, at most %llu is permitted",
+                               info->issuer, (unsigned long long) info->number, (unsigned long long) CRL_NUMBER_MAX);
         return 0;
 }
 

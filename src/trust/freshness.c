@@ -76,6 +76,13 @@ static bool holds(const Freshness *f, const FreshnessRules *rules) {
         return f->cms_size > 0 && open_statement(SPAN(f->cms, f->cms_size), rules, false, &s, &ignored) == 0;
 }
 
+bool freshness_review(Freshness *f, const FreshnessRules *rules) {
+        if (f->cms_size == 0 || holds(f, rules))
+                return false;
+        memset(f, 0, sizeof(*f));
+        return true;
+}
+
 static int check_moment(const Statement *s, const TimeInterval *now, RsError *err) {
         if (now->low > s->expires)
                 return rs_fail(err, FREEZE, "the word on the latest release expired at %llu, now it is at least %llu",

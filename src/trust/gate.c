@@ -31,6 +31,7 @@ struct AcceptedRelease {
         uint8_t bundle_id[RS_DIGEST_SIZE];
         uint8_t line_tag[16]; /* how the TPM record knows a line */
         uint8_t *links;       /* the walk's steps point into it */
+        size_t links_size;
         ChainWalk walk;
         FreshnessVerdict verdict;
 };
@@ -156,6 +157,7 @@ static int keep_links(Span links, AcceptedRelease *a, RsError *err) {
         if (!a->links)
                 return rs_fail_oom(err);
         memcpy(a->links, links.data, links.size);
+        a->links_size = links.size;
         return 0;
 }
 
@@ -184,7 +186,7 @@ static int check_chain(const GateInput *input, AcceptedRelease *a, RsError *err)
         r = keep_links(input->links, a, err);
         if (r < 0)
                 return r;
-        chain.links = SPAN(a->links, a->links ? input->links.size : 0);
+        chain.links = SPAN(a->links, a->links_size);
         if (!input->record->empty) {
                 chain_of(input->record, &from);
                 chain.from = &from;
@@ -264,6 +266,19 @@ int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err) 
 
         *ret = TAKE_PTR(a);
         return 0;
+}
+
+int gate_check_again(const AcceptedRelease *a, const GateInput *now, RsError *err) {
+        _cleanup_(accepted_release_freep) AcceptedRelease *again = calloc(1, sizeof(*again));
+        GateInput input = *now;
+        int r;
+
+        if (!again)
+                return rs_fail_oom(err);
+        input.manifest_cms = SPAN(a->cms, a->cms_size);
+        input.links = SPAN(a->links, a->links_size);
+        r = open_manifest(&input, again, err);
+        return r < 0 ? r : check_chain(&input, again, err);
 }
 
 AcceptedRelease *accepted_release_free(AcceptedRelease *a) {

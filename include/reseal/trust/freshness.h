@@ -74,6 +74,8 @@ FreshnessView freshness_view(const Freshness *f, const TimeInterval *now);
  */
 int freshness_judge(const FreshnessView *v, uint64_t release, const FreshnessPolicy *policy, FreshnessVerdict *ret,
                     RsError *err);
+/* Lists or roots are others now: what was signed by a key that is no good any more is forgotten (true). */
+bool freshness_review(Freshness *f, const FreshnessRules *rules);
 /* The writer's file "statement". */
 int freshness_encode(const Freshness *f, Encoder *e, RsError *err);
 /* 1, or 0 with *ret empty: damaged, or no longer good under these rules; expiry and numbers are not looked at. */

@@ -63,6 +63,11 @@ typedef struct GateInput {
 } GateInput;
 
 int accept_release(const GateInput *input, AcceptedRelease **ret, RsError *err);
+/*
+ * An offer is judged once and used for hours.  Signatures, paths and links once more, by what is known now: roots,
+ * lists, time and record of `now`; the rest of it is not looked at.  Before the fallback is given up, and at W7.
+ */
+int gate_check_again(const AcceptedRelease *a, const GateInput *now, RsError *err);
 /* Of the release accepted last: REVOKED when its signer is on a list now, so that nothing but a bridge leads on. */
 int gate_check_accepted(const TpmRecord *record, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,
                         RsError *err);
