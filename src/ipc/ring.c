@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -74,6 +75,12 @@ int ring_attach(int fd, Ring **ret, RsError *err) {
         if (st.st_size != (off_t) RING_SIZE)
                 return rs_fail(err, PROTOCOL, "ring: %lld bytes", (long long) st.st_size);
         return ring_map(TAKE_FD(owned), ret, err);
+}
+
+int ring_clear(Ring *r, RsError *err) {
+        if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t) RING_SIZE) < 0)
+                return rs_fail_errno(err, errno, "ring: clear");
+        return 0;
 }
 
 Ring *ring_free(Ring *r) {

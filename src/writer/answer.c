@@ -17,6 +17,7 @@
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/text.h>
+#include <reseal/crypto/digest.h>
 #include <reseal/ipc/memfd.h>
 #include <reseal/ipc/ring.h>
 
@@ -49,6 +50,18 @@ static int writer_answer_state(Answerer *a, Work *w, RsError *err) {
         return 0;
 }
 
+/*
+ * One ring in the life of this process: a peer may ask as often as it likes, and keep what it got, and there is no more
+ * memory for it.  Between installations its pages go, with the plaintext in them.
+ */
+static void end_ring(Answerer *a) {
+        RsError unsaid = RS_ERROR_INIT;
+
+        a->ring_lent = false;
+        if (a->ring && ring_clear(a->ring, &unsaid) < 0)
+                a->ring = ring_free(a->ring);
+}
+
 static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
         char id[HEX_SIZE(32)], field[96];
         WriterOffer offer;
@@ -56,7 +69,7 @@ static int writer_answer_offer(Answerer *a, Work *w, RsError *err) {
 
         a->failed = RS_ERROR_INIT;
         a->finished = false;
-        a->ring = ring_free(a->ring);
+        end_ring(a);
         r = install_offer(a->installer, SPAN(w->bytes, w->size), &offer, err);
         if (r < 0)
                 return r;
@@ -143,13 +156,33 @@ static int writer_answer_trust(Answerer *a, Work *w, RsError *err) {
         return 0;
 }
 
+/* One memfd for as long as a set is in force, whoever asks how often. */
+static int lend_anchors(Answerer *a, Span set, int *ret_fd, RsError *err) {
+        uint8_t digest[RS_DIGEST_SIZE];
+        int r;
+
+        r = digest_sha256(set, digest, err);
+        if (r < 0)
+                return r;
+        if (a->anchors_fd < 0 || memcmp(digest, a->anchors_digest, sizeof(digest)) != 0) {
+                closep(&a->anchors_fd);
+                a->anchors_fd = -EBADF;
+                r = memfd_sealed("reseal-anchors", set, &a->anchors_fd, err);
+                if (r < 0)
+                        return r;
+                memcpy(a->anchors_digest, digest, sizeof(digest));
+        }
+        *ret_fd = fcntl(a->anchors_fd, F_DUPFD_CLOEXEC, 3);
+        return *ret_fd < 0 ? rs_fail_errno(err, errno, "anchors") : 0;
+}
+
 static int writer_answer_anchors(Answerer *a, Work *w, RsError *err) {
         Span set;
         int r;
 
         r = install_anchors(a->installer, &set, err);
         if (r == 0 && set.size > 0)
-                r = memfd_sealed("reseal-anchors", set, &w->fd, err);
+                r = lend_anchors(a, set, &w->fd, err);
         if (r < 0)
                 return r;
         writer_encode_anchors(&w->answer, (uint32_t) set.size);
@@ -159,13 +192,13 @@ static int writer_answer_anchors(Answerer *a, Work *w, RsError *err) {
 static int writer_answer_ring(Answerer *a, Work *w, RsError *err) {
         int r;
 
-        a->ring = ring_free(a->ring);
-        r = ring_create(&a->ring, err);
+        r = a->ring ? 0 : ring_create(&a->ring, err);
         if (r < 0)
                 return r;
         w->fd = fcntl(ring_fd(a->ring), F_DUPFD_CLOEXEC, 3);
         if (w->fd < 0)
                 return rs_fail_errno(err, errno, "ring");
+        a->ring_lent = true;
         writer_encode_ring(&w->answer);
         return 0;
 }
@@ -175,7 +208,7 @@ static int writer_answer_frame(Answerer *a, Work *w, RsError *err) {
         int r;
 
         if (w->frame.ring_slot != WRITER_NO_RING_SLOT) {
-                if (!a->ring)
+                if (!a->ring_lent)
                         return rs_fail(err, PROTOCOL, "FRAME with data before RING");
                 shared = ring_slot(a->ring, w->frame.ring_slot);
         }
@@ -193,7 +226,7 @@ static int writer_answer_finish(Answerer *a, Work *w, RsError *err) {
         int r;
 
         r = install_finish(a->installer, primary, err);
-        a->ring = ring_free(a->ring);
+        end_ring(a);
         if (r < 0) {
                 install_abort(a->installer);
                 return r;
@@ -215,7 +248,7 @@ static int writer_answer_abort(Answerer *a, Work *w, RsError *err) {
                 return 0;
         a->failed = RS_ERROR_INIT;
         install_abort(a->installer);
-        a->ring = ring_free(a->ring);
+        end_ring(a);
         return 0;
 }
 

@@ -58,6 +58,7 @@ struct Server {
         sd_event_source *listen_source, *health_source, *wake_source, *idle_source;
         Client *clients[CLIENTS_MAX];
         uint64_t last_id;
+        int policy_fd;           /* what POLICY lends; -EBADF: nobody has asked yet */
         uint64_t installer;      /* who holds the role; 0: nobody */
 };
 
@@ -200,17 +201,18 @@ static int on_hello(Client *c, const Message *m, RsError *err) {
 /* Answered here: the configuration does not change while this process lives, and no work of the device is needed. */
 static int writer_answer_policy(Client *c, const Message *m, RsError *err) {
         _cleanup_(encoder_done) Encoder e = ENCODER_INIT;
-        _cleanup_(closep) int fd = -EBADF;
-        Span policy = c->server->spec.policy;
+        Server *s = c->server;
         int r;
 
-        r = memfd_sealed("reseal-policy", policy, &fd, err);
-        if (r < 0)
-                return r;
-        writer_encode_policy(&e, (uint32_t) policy.size);
+        if (s->policy_fd < 0) { /* one, however often it is asked for and kept */
+                r = memfd_sealed("reseal-policy", s->spec.policy, &s->policy_fd, err);
+                if (r < 0)
+                        return r;
+        }
+        writer_encode_policy(&e, (uint32_t) s->spec.policy.size);
         if (encoder_finish(&e) < 0)
                 return rs_fail_oom(err);
-        send_answer(c, WRITER_POLICY + 1, m->sequence, &e, fd);
+        send_answer(c, WRITER_POLICY + 1, m->sequence, &e, s->policy_fd);
         return 0;
 }
 
@@ -575,6 +577,7 @@ int server_new(const ServerSpec *spec, Server **ret, RsError *err) {
         if (!s)
                 return rs_fail_oom(err);
         s->spec = *spec;
+        s->policy_fd = -EBADF;
         r = start(s, err);
         if (r < 0)
                 return r;
@@ -593,6 +596,7 @@ Server *server_free(Server *s) {
                 s->clients[i] = client_free(s->clients[i]);
         closep(&s->spec.listen_fd);
         closep(&s->spec.health_fd);
+        closep(&s->policy_fd);
         free(s);
         return NULL;
 }

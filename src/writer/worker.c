@@ -266,6 +266,7 @@ int worker_start(const InstallDevice *device, int wake_fd, Worker **ret, RsError
         own.on_alive = on_alive;
         own.userdata = w;
         w->wake_fd = wake_fd;
+        w->answerer.anchors_fd = -EBADF;
         w->busy = true; /* until it has converged */
         w->alive_usec = clock_boottime_usec();
         (void) pthread_mutex_init(&w->mutex, NULL);
@@ -299,6 +300,7 @@ Worker *worker_stop(Worker *w) {
                 (void) work_free(w->known[i]);
         (void) install_free(w->answerer.installer);
         (void) ring_free(w->answerer.ring);
+        closep(&w->answerer.anchors_fd);
         (void) pthread_cond_destroy(&w->more);
         (void) pthread_mutex_destroy(&w->mutex);
         free(w);

@@ -81,7 +81,10 @@ bool worker_is_alive(Worker *w, uint64_t silent_usec);
 /* answer.c: fills error and answer of the work. */
 typedef struct Answerer {
         Installer *installer;
-        struct Ring *ring;
+        struct Ring *ring;       /* one, ever */
+        bool ring_lent;          /* ... in this installation */
+        int anchors_fd;          /* -EBADF, or what ANCHORS lends */
+        uint8_t anchors_digest[RS_DIGEST_SIZE];
         RsError failed;          /* a frame failed: so does what was sent behind it */
         bool finished;           /* the last installation passed W8 */
 } Answerer;

@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -702,6 +703,45 @@ static void a_ring_that_changes_after_submit_never_gets_a_byte_onto_the_slot(voi
         print_message("%u of 5 rounds refused\n", n_refused);
 }
 
+/* What a peer is lent it may keep: asking again gives it the same memory, also in its next installation. */
+static void asking_again_and_keeping_it_takes_no_more_memory(void **state) {
+        static const uint32_t lent[] = { WRITER_RING, WRITER_POLICY };
+        ino_t first[ELEMENTSOF(lent)] = { 0 };
+        Ring *r = NULL;
+        Message m;
+        Victim v;
+
+        (void) state;
+        bring(&v, WRITER_PHASE_TABLED, &r);
+        for (int k = 0; k < 200; k++) {
+                struct stat st;
+                uint32_t what = k % ELEMENTSOF(lent);
+
+                if (k == 100) { /* a second installation */
+                        assert_true(ask(&v, WRITER_ABORT, SPAN_NULL, -EBADF, &m));
+                        offer(&v);
+                        tables(&v);
+                        assert_int_equal(ring_slot(r, 0)[0], 0); /* and nothing is left of the first */
+                }
+                assert_true(ask(&v, lent[what], SPAN_NULL, -EBADF, &m));
+                assert_int_equal(m.type, lent[what] + 1);
+                assert_int_equal(fstat(m.fd, &st), 0);
+                if (k == 0) {
+                        Ring *same = NULL;
+                        RsError err = RS_ERROR_INIT;
+
+                        assert_int_equal(ring_attach(fcntl(m.fd, F_DUPFD_CLOEXEC, 3), &same, &err), 0);
+                        ring_slot(same, 0)[0] = 0x55;
+                        (void) ring_free(same);
+                }
+                if (first[what] == 0)
+                        first[what] = st.st_ino;
+                assert_int_equal(st.st_ino, first[what]);
+        }
+        assert_int_equal(finish(&v, r), 0);
+        assert_device_unharmed();
+}
+
 static void the_wrong_version_is_told_so(void **state) {
         uint8_t version[WRITER_VERSION_SIZE] = "0.0.0";
         Victim v;
@@ -798,6 +838,7 @@ int main(void) {
                 cmocka_unit_test(unsigned_and_changed_manifests_are_refused),
                 cmocka_unit_test(a_client_that_goes_away_leaves_the_target_not_bootable),
                 cmocka_unit_test(a_ring_that_changes_after_submit_never_gets_a_byte_onto_the_slot),
+                cmocka_unit_test(asking_again_and_keeping_it_takes_no_more_memory),
                 cmocka_unit_test(the_wrong_version_is_told_so),
                 cmocka_unit_test(a_writer_without_its_files_says_what_is_missing),
                 cmocka_unit_test(an_honest_client_installs_and_finishing_twice_ends_the_writer),
