@@ -232,7 +232,10 @@ static int resume_record(Installer *i, const InstallRecord *open, const char *ta
                 if (r < 0)
                         return r;
         }
-        i->record = *open;
+        i->record = *open; /* but what it says of the release: W8 notes what was signed */
+        i->record.release = accepted_manifest(i->release)->release;
+        i->record.epoch = accepted_manifest(i->release)->epoch;
+        memcpy(i->record.version, accepted_manifest(i->release)->version, sizeof(i->record.version));
         for (uint32_t k = 0; k < i->n_parts; k++)
                 i->record.images[k].finished = false; /* I5 */
         return 0;

@@ -24,6 +24,7 @@
 #include <sys/random.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/slot/open.h>
 #include <reseal/slot/volume.h>
 #include <reseal/tpm/chain.h>
 
@@ -166,6 +167,16 @@ static int step_w6_commit(Installer *i, RsError *err) {
         return r;
 }
 
+/* A TPM takes half a second for a link, and there may be forty: each is a sign of life, for watchdog and peer. */
+static void tell_link(Installer *i, InstallStep step, uint32_t link, uint32_t n) {
+        const WriterProgress progress = { .step = (uint32_t) step, .done_bytes = link, .total_bytes = n };
+
+        if (i->device.on_alive)
+                i->device.on_alive(i->device.userdata);
+        if (i->device.on_progress && step >= INSTALL_W7_ACCEPT)
+                i->device.on_progress(i->device.userdata, &progress);
+}
+
 /*
  * Level L2: what the TPM would refuse at W7 because the links are not made for it is refused at W0, before the fallback
  * slot is given up.  Signatures were judged by the gate.
@@ -183,6 +194,7 @@ int check_links(Installer *i, RsError *err) {
         for (uint32_t k = 0; r == 0 && k < n; k++) {
                 Link link;
 
+                tell_link(i, INSTALL_W0_GATE, k, n);
                 r = link_parse(steps[k].link, &link, err);
                 if (r == 0)
                         r = tpm_chain_suits(&rules, &link, k == 0, err);
@@ -204,6 +216,7 @@ static int apply_links(Installer *i, RsError *err) {
         for (uint32_t k = 0; k < n; k++) {
                 Link link;
 
+                tell_link(i, INSTALL_W7_ACCEPT, k, n);
                 r = link_parse(steps[k].link, &link, err);
                 if (r == 0)
                         r = tpm_chain_apply(i->device.tpm, &link, err);
@@ -274,45 +287,85 @@ static int flag_others_bad(Installer *i, RsError *err) {
         return 0;
 }
 
+/*
+ * Numbers that go into the TPM come from the TPM, never from a file of the state directory, which whoever had the disk may
+ * have written: the epoch is the record's, and only when the accepted release is the one that runs.  1 = it is.
+ */
+static int runs_accepted(Installer *i, const TpmRecord *record, RsError *err) {
+        InstallSlot note;
+        int r;
+
+        if (record->empty)
+                return 0;
+        if (i->booted.has_manifest) /* the initramfs has verified it */
+                return memcmp(i->booted.manifest, record->manifest_digest, sizeof(i->booted.manifest)) == 0;
+        r = install_slot_load(i->device.state_fd, i->booted.slot, &note, err);
+        return r <= 0 ? r : memcmp(note.bundle_id, record->manifest_digest, sizeof(note.bundle_id)) == 0;
+}
+
 int floor_pending(Installer *i, RsError *err) {
-        InstallSlot slot;
+        InstallSlot note;
         TpmState state;
         int r;
 
-        r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
-        if (r <= 0)
+        r = install_slot_load(i->device.state_fd, i->booted.slot, &note, err);
+        if (r < 0 || (r == 0 && !i->booted.has_manifest))
                 return r; /* a slot from the factory: its epoch is the record's */
         r = read_tpm(i, &state, err);
         if (r < 0)
                 return r;
-        return !state.record.empty && slot.epoch > state.record.floor_epoch;
+        r = runs_accepted(i, &state.record, err);
+        return r <= 0 ? r : state.record.epoch > state.record.floor_epoch;
 }
 
 /*
- * The epoch rose with the running slot: older slots stop opening.  First nothing may point to them any more, then
- * FLOOR
- * rises (only while it is below the running slot's N, so a repetition raises nothing), then the record says what for.
+ * N of the running slot: what its sealed key says, by unsealing it, so the TPM has compared it.  Where no slot is
+ * encrypted nothing hangs on FLOOR, and it counts on by one.
+ */
+static int running_floor_max(Installer *i, uint64_t floor, uint64_t *ret, RsError *err) {
+        for (uint32_t k = 0; k < slot_map_count(i->device.map); k++) {
+                _cleanup_(secret_freep) Secret *unused = NULL;
+                const Slot *slot = slot_map_at(i->device.map, k);
+                uint8_t bundle_id[RS_DIGEST_SIZE];
+                TpmSealed sealed;
+                int r;
+
+                if (slot->kind != SLOT_KIND_LUKS2 || strcmp(slot->boot_name, i->booted.slot) != 0)
+                        continue;
+                r = slot_open_token(slot->device, &sealed, bundle_id, err);
+                if (r == 0)
+                        r = tpm_unseal(i->device.tpm, &sealed, &unused, err);
+                if (r < 0)
+                        return rs_context(err, "slot %s: its floor", slot->name);
+                *ret = sealed.floor_max;
+                return 0;
+        }
+        *ret = floor + 1;
+        return 0;
+}
+
+/*
+ * The epoch rose with the running slot: older slots stop opening.  First nothing may point to them any more, then FLOOR
+ * rises (by one, and only while it is below the running slot's N, so a repetition raises nothing), then the record says
+ * what for.
  */
 static int step_w11_floor(Installer *i, RsError *err) {
-        InstallSlot slot;
+        uint64_t floor_max;
         TpmRecord next;
         TpmState state;
         int r;
 
-        r = install_slot_load(i->device.state_fd, i->booted.slot, &slot, err);
-        if (r <= 0)
-                return r; /* floor_pending has seen it */
         r = read_tpm(i, &state, err);
-        if (r < 0)
-                return r;
-        r = flag_others_bad(i, err);
-        if (r < 0)
-                return r;
-        r = tpm_floor_raise(i->device.tpm, i->device.gate_auth, slot.floor_max, err);
+        if (r == 0)
+                r = running_floor_max(i, state.floor, &floor_max, err);
+        if (r == 0)
+                r = flag_others_bad(i, err);
+        if (r == 0)
+                r = tpm_floor_raise(i->device.tpm, i->device.gate_auth, floor_max, err);
         if (r < 0)
                 return r;
         next = state.record;
-        next.floor_epoch = slot.epoch;
+        next.floor_epoch = state.record.epoch;
         return commit_tpm(i, &next, err);
 }
 
