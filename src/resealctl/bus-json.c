@@ -4,8 +4,9 @@
  * string keys as objects, variants as their content, everything else as arrays.  Nesting is bounded by the bus itself
  * (32 arrays and 32 structures), and by DEPTH_MAX here.
  *
- * The service speaks to the network and may have been taken over; who reads is often root at a terminal.  So this is the
- * one door by which text comes in: names and values pass text_printable here, and nobody behind it has to think of it.
+ * The service speaks to the network and may have been taken over; who reads is often root at a terminal.  So this is
+ * the one door by which text comes in: names and values pass text_printable here, and nobody behind it has to think of
+ * it.
  */
 #include <string.h>
 
