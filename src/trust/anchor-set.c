@@ -196,6 +196,10 @@ int anchor_set_judge(const TrustAnchors *roots, uint32_t quorum, uint64_t versio
         if (s->version <= version)
                 return rs_fail(err, TRUST_SET, "the trust set has version %llu, accepted is %llu",
                                (unsigned long long) s->version, (unsigned long long) version);
+        if (s->version - version > RS_NUMBER_LEAP_MAX) /* or no set could follow */
+                return rs_fail(err, TRUST_SET, "the trust set has version %llu, which leaps more than %llu ahead of %llu",
+                               (unsigned long long) s->version, (unsigned long long) RS_NUMBER_LEAP_MAX,
+                               (unsigned long long) version);
         r = verify(candidate, s->firmware, s->quorum, "its own", &again, &again_size, err);
         if (r < 0)
                 return r;

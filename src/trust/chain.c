@@ -311,6 +311,10 @@ static int check_step(const ChainInput *input, const ChainRecord *before, const 
                 if (r < 0)
                         return r;
         }
+        /* What leads to the last index there is leads nowhere: no release could follow. */
+        if (before && link->record.index > before->index && link->record.index - before->index > RS_NUMBER_LEAP_MAX)
+                return rs_fail(err, CHAIN, "bridge %llu leaps more than %llu releases ahead", N(link->record.index),
+                               N(RS_NUMBER_LEAP_MAX));
         if (before && !epoch_follows(before->epoch, link->record.epoch))
                 return rs_fail(err, CHAIN, "link %llu leads from epoch %u to %u", N(link->record.index), before->epoch,
                                link->record.epoch);

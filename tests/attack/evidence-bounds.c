@@ -20,6 +20,7 @@
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/format/statement.h>
+#include <reseal/install/record.h>
 #include <reseal/pki/cms.h>
 
 #include "chain.h"
@@ -389,6 +390,26 @@ static void a_signer_revoked_before_w1_costs_no_fallback(void **state) {
         next_release_installs(0);
 }
 
+/* Whoever has the disk writes into slot-NAME.info what he likes: the floor of the epochs stays within the TPM's record. */
+static void an_epoch_on_the_disk_raises_no_floor(void **state) {
+        const char *running = release % 2 == 1 ? "B" : "A";
+        RsError err = RS_ERROR_INIT;
+        InstallSlot slot;
+        TpmState tpm;
+
+        (void) state;
+        boot(NULL, NULL, NULL);
+        assert_int_equal(install_slot_load(engine.state_fd, running, &slot, &err), 1);
+        slot.epoch = INT32_MAX;
+        slot.floor_max = UINT64_MAX;
+        assert_int_equal(install_slot_save(engine.state_fd, &slot, &err), 0);
+        boot(NULL, NULL, NULL);
+        assert_int_equal(install_converge(engine.installer, &err), 0);
+        assert_int_equal(tpm_state_read(engine.tpm, &tpm, &err), 0);
+        assert_int_equal(tpm.record.floor_epoch, 0);
+        next_release_installs(0);
+}
+
 /* The thief of a freshness key says that the latest release is far away: once the key is revoked, that is no bar. */
 static void a_word_by_a_key_that_was_revoked_since_is_no_bar(void **state) {
         CaKey thief = ca_make(&source_root, "Freshness 2", "critical," RS_OID_EKU_FRESHNESS, now() - 10, now() + YEAR);
@@ -413,6 +434,7 @@ static void a_word_by_a_key_that_was_revoked_since_is_no_bar(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(an_epoch_on_the_disk_raises_no_floor),
                 cmocka_unit_test(a_word_by_a_key_that_was_revoked_since_is_no_bar),
                 cmocka_unit_test(a_signer_revoked_before_w7_accepts_nothing),
                 cmocka_unit_test(a_signer_revoked_before_w1_costs_no_fallback),

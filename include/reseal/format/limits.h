@@ -27,6 +27,7 @@
 #define RS_CHUNKS_MAX ((uint32_t) (RS_IMAGE_SIZE_MAX / RS_CHUNK_SIZE))
 #define RS_IMAGES_MAX 16u
 #define RS_COMPATIBLE_MAX 16u
+#define RS_NUMBER_LEAP_MAX (UINT64_C(1) << 32)   /* of a number that never falls, by one signed object */
 #define RS_NAME_MAX 64u                          /* line, compatible, version */
 #define RS_CLASS_MAX 32u
 #define RS_NOTES_MAX 4096u

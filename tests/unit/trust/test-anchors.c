@@ -215,7 +215,7 @@ static void quorum_of_the_accepted_set_counts_and_not_that_of_the_new_one(void *
 
 static void version_line_and_keys_are_judged(void **state) {
         _cleanup_(anchors_freep) TrustAnchors *version0 = NULL;
-        _cleanup_(encoder_done) Encoder accepted = ENCODER_INIT, p384 = ENCODER_INIT, good = ENCODER_INIT;
+        _cleanup_(encoder_done) Encoder accepted = ENCODER_INIT, p384 = ENCODER_INIT, good = ENCODER_INIT, far = ENCODER_INIT;
         _cleanup_(freep) char *weak = NULL;
         RsError err = RS_ERROR_INIT;
         uint64_t version;
@@ -229,6 +229,12 @@ static void version_line_and_keys_are_judged(void **state) {
         pems(roots, 3, true, &p384); /* the TPM cannot verify these */
         weak = text_of(&p384);
         refuse_set(encoder_view(&accepted), version0, &(SetSpec){ 6, 2, 7, 7, NULL, weak, 0 }, RS_REASON_ALGORITHM);
+        /* what leads to the last version there is would be the last set there is */
+        refuse_set(encoder_view(&accepted), version0, &(SetSpec){ INT64_MAX, 2, 7, 7, NULL, NULL, 0 }, RS_REASON_TRUST_SET);
+        refuse_set(encoder_view(&accepted), version0, &(SetSpec){ 6 + RS_NUMBER_LEAP_MAX, 2, 7, 7, NULL, NULL, 0 },
+                   RS_REASON_TRUST_SET);
+        make_set(&(SetSpec){ 5 + RS_NUMBER_LEAP_MAX, 2, 7, 7, NULL, NULL, 0 }, &far);
+        assert_int_equal(trust_set_judge(encoder_view(&accepted), version0, encoder_view(&far), "gateway", &version, &err), 0);
         make_set(&(SetSpec){ 9, 2, 7, 7, NULL, NULL, 0 }, &good); /* versions may be skipped */
         assert_int_equal(trust_set_judge(encoder_view(&accepted), version0, encoder_view(&good), "gateway", &version, &err), 0);
         assert_int_equal(version, 9);

@@ -325,6 +325,35 @@ static void a_device_without_recovery_keys_takes_no_bridge(void **state) {
         expect_refused(&input, RS_REASON_CHAIN, "recovery");
 }
 
+/* A release with the last index there is would be the last one: not even two recovery keys lead there at once. */
+static void a_bridge_leaps_only_so_far(void **state) {
+        static const uint64_t leaps[] = { RS_NUMBER_LEAP_MAX, RS_NUMBER_LEAP_MAX + 1, INT64_MAX - 2 };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(leaps); i++) {
+                _cleanup_(encoder_done) Encoder bridge = ENCODER_INIT, set = ENCODER_INIT;
+                ChainRelease far = { .signer = chain_key_new() };
+                const uint32_t epoch = chain_fixture_release(line, 2)->record.epoch;
+                FirmwarePlace place = chain_place(line, 2 + leaps[i], epoch, NULL);
+                ChainInput input;
+
+                far.cert = chain_certificate(line, &far.signer, &place, 100);
+                chain_bridge(line, &far, &line->recovery[1], &line->recovery[0], &bridge);
+                chain_set_of((const Span[]){ encoder_view(&bridge) }, 1, &set);
+                input = chain_input(line, 2, encoder_view(&set), 5);
+                input.goal.index = place.index;
+                input.goal.epoch = epoch;
+                memset(input.goal.manifest_digest, 0, 32);
+                memcpy(input.goal.signer_spki, far.signer.spki_sha256, 32);
+                if (leaps[i] > RS_NUMBER_LEAP_MAX)
+                        expect_refused(&input, RS_REASON_CHAIN, "leaps");
+                else
+                        expect_accepted(&input, 1);
+                X509_free(far.cert);
+                chain_key_done(&far.signer);
+        }
+}
+
 /* F8 */
 static void a_bridge_that_was_taken_already_leads_nowhere(void **state) {
         const Span links[] = { link_of(9), link_of(10) };
@@ -724,6 +753,7 @@ int main(void) {
                 cmocka_unit_test(a_link_that_another_signer_endorsed_is_a_fork),
                 cmocka_unit_test(a_bridge_needs_two_different_recovery_keys_in_their_order),
                 cmocka_unit_test(a_device_without_recovery_keys_takes_no_bridge),
+                cmocka_unit_test(a_bridge_leaps_only_so_far),
                 cmocka_unit_test(a_bridge_that_was_taken_already_leads_nowhere),
                 cmocka_unit_test(a_genesis_is_no_way_on),
                 cmocka_unit_test(a_record_that_does_not_follow_from_its_certificate_is_refused),
