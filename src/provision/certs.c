@@ -44,6 +44,12 @@ static int check_purpose(X509 *cert, TpmKeyPurpose purpose, RsError *err) {
                                "without the extended key usages clientAuth and device download");
         if (purpose == TPM_KEY_UNWRAP && !has_eku(cert, RS_OID_EKU_UNWRAP))
                 return rs_fail(err, PURPOSE, "without the extended key usage unwrap");
+        /* without any extended key usage a certificate is good for all of them: a source takes it for the device */
+        if (purpose != TPM_KEY_IDENTITY && X509_check_purpose(cert, X509_PURPOSE_SSL_CLIENT, 0) != 0)
+                return rs_fail(err, PURPOSE,
+                               "it makes a TLS client of a key that is for something else; have it issued with an extended "
+                               "key usage of its own (%s)",
+                               purpose == TPM_KEY_UNWRAP ? RS_OID_EKU_UNWRAP : RS_OID_EKU_ATTEST);
         return 0;
 }
 

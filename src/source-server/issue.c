@@ -123,13 +123,18 @@ int issue_ticket(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE],
 
 /* -- many tickets ----------------------------------------------------------------------------------------------- */
 
+#define SERIAL_MAX 64u
+#define NAME_SIZE (SERIAL_MAX + 1 + DEVICE_HEX + sizeof(TEMPORARY))
+
 typedef struct Written {
         char device[DEVICE_HEX];
+        char name[SERIAL_MAX + 1 + DEVICE_HEX]; /* of its file, without the end */
         char subject[160];
 } Written;
 
 typedef struct Batch {
         int dir_fd;
+        bool flat;
         Written *written;
         size_t n_written, n_allocated;
 } Batch;
@@ -139,7 +144,36 @@ static void batch_done(Batch *b) {
         free(b->written);
 }
 
-static int batch_remember(Batch *b, const uint8_t device[RS_DIGEST_SIZE], X509 *cert, RsError *err) {
+/*
+ * The serial number of the device, as its three certificates have it in the subject: part of a file name, and what the
+ * server compares with the certificate of its client.
+ */
+static int serial_of(X509 *cert, char ret[SERIAL_MAX + 1], RsError *err) {
+        static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-";
+        char text[SERIAL_MAX + 2];
+        int n = X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_serialNumber, text, sizeof(text));
+
+        if (n < 0)
+                return rs_fail(err, CERTIFICATE,
+                               "no serialNumber in the subject, so no server can tell whose ticket it is; --flat makes "
+                               "one that any device may fetch");
+        if (n == 0 || n > (int) SERIAL_MAX || text[0] == '.' || strspn(text, letters) != (size_t) n)
+                return rs_fail(err, CERTIFICATE,
+                               "the serialNumber in the subject is not 1 to %u of A-Z a-z 0-9 . _ - without a leading dot",
+                               SERIAL_MAX);
+        memcpy(ret, text, (size_t) n + 1);
+        return 0;
+}
+
+static int name_of(const Batch *b, const char *device_hex, X509 *cert, char *ret, size_t size, RsError *err) {
+        char serial[SERIAL_MAX + 1] = "";
+        int r = b->flat ? 0 : serial_of(cert, serial, err);
+
+        (void) snprintf(ret, size, "%s%s%s", serial, *serial ? "." : "", device_hex);
+        return r;
+}
+
+static int batch_remember(Batch *b, const uint8_t device[RS_DIGEST_SIZE], const char *name, X509 *cert, RsError *err) {
         char text[128] = "";
         Written *w;
 
@@ -154,6 +188,7 @@ static int batch_remember(Batch *b, const uint8_t device[RS_DIGEST_SIZE], X509 *
         }
         w = &b->written[b->n_written++];
         hex_encode(SPAN(device, RS_DIGEST_SIZE), w->device);
+        (void) snprintf(w->name, sizeof(w->name), "%s", name);
         (void) X509_NAME_oneline(X509_get_subject_name(cert), text, sizeof(text)); /* for display only */
         (void) text_printable(SPAN(text, strlen(text)), w->subject, sizeof(w->subject));
         return 0;
@@ -177,12 +212,12 @@ static int make_directory(const char *parent, const char *name, int *ret_fd, RsE
         return 0;
 }
 
-static int write_temporary(int dir_fd, const char *device, Span der, RsError *err) {
-        char name[DEVICE_HEX + sizeof(TEMPORARY)];
+static int write_temporary(int dir_fd, const char *ticket, Span der, RsError *err) {
+        char name[NAME_SIZE];
         _cleanup_(closep) int fd = -EBADF;
         int r;
 
-        (void) snprintf(name, sizeof(name), "%s" TEMPORARY, device);
+        (void) snprintf(name, sizeof(name), "%s" TEMPORARY, ticket);
         (void) unlinkat(dir_fd, name, 0); /* of an earlier run that was interrupted; mostly not there */
         fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
         if (fd < 0)
@@ -197,17 +232,17 @@ static int issue_for(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SI
                      X509 *device, Batch *b, RsError *err) {
         _cleanup_(encoder_done) Encoder der = ENCODER_INIT;
         uint8_t device_id[RS_DIGEST_SIZE];
-        char hex[DEVICE_HEX];
+        char hex[DEVICE_HEX], name[SERIAL_MAX + 1 + DEVICE_HEX];
         int r;
 
         r = issue_ticket(rules, bundle, content_key, device, &der, device_id, err);
         if (r < 0)
                 return r;
         hex_encode(SPAN_ARRAY(device_id), hex);
-        r = write_temporary(b->dir_fd, hex, encoder_view(&der), err);
-        if (r < 0)
-                return r;
-        return batch_remember(b, device_id, device, err);
+        r = name_of(b, hex, device, name, sizeof(name), err);
+        if (r >= 0)
+                r = write_temporary(b->dir_fd, name, encoder_view(&der), err);
+        return r < 0 ? r : batch_remember(b, device_id, name, device, err);
 }
 
 static int issue_file(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
@@ -228,10 +263,10 @@ static int issue_file(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_S
 
 static int rename_all(const Batch *b, RsError *err) {
         for (size_t i = 0; i < b->n_written; i++) {
-                char from[DEVICE_HEX + sizeof(TEMPORARY)], to[DEVICE_HEX + 4];
+                char from[NAME_SIZE], to[NAME_SIZE];
 
-                (void) snprintf(from, sizeof(from), "%s" TEMPORARY, b->written[i].device);
-                (void) snprintf(to, sizeof(to), "%s.rst", b->written[i].device);
+                (void) snprintf(from, sizeof(from), "%s" TEMPORARY, b->written[i].name);
+                (void) snprintf(to, sizeof(to), "%s.rst", b->written[i].name);
                 /* ENOENT: the same device was named twice, and its later ticket has this name already */
                 if (renameat(b->dir_fd, from, b->dir_fd, to) < 0 && errno != ENOENT)
                         return rs_fail_errno(err, errno, "%s", to);
@@ -243,9 +278,9 @@ static int rename_all(const Batch *b, RsError *err) {
 
 static void drop_temporaries(const Batch *b) {
         for (size_t i = 0; i < b->n_written; i++) {
-                char name[DEVICE_HEX + sizeof(TEMPORARY)];
+                char name[NAME_SIZE];
 
-                (void) snprintf(name, sizeof(name), "%s" TEMPORARY, b->written[i].device);
+                (void) snprintf(name, sizeof(name), "%s" TEMPORARY, b->written[i].name);
                 (void) unlinkat(b->dir_fd, name, 0); /* best effort: the next run does the same */
         }
 }
@@ -267,7 +302,7 @@ static int write_all(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SI
 int issue_tickets(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE], const Secret *content_key,
                   char *const *device_files, int n_files, const char *directory, IssueObserver on_ticket,
                   RsError *err) {
-        _cleanup_(batch_done) Batch b = { .dir_fd = -EBADF };
+        _cleanup_(batch_done) Batch b = { .dir_fd = -EBADF, .flat = rules->flat };
         char bundle_hex[HEX_SIZE(RS_DIGEST_SIZE)], path[4096];
         int r;
 
@@ -281,7 +316,7 @@ int issue_tickets(const TicketRules *rules, const uint8_t bundle[RS_DIGEST_SIZE]
                 return r;
         }
         for (size_t i = 0; on_ticket && i < b.n_written; i++) {
-                (void) snprintf(path, sizeof(path), "%s/%s/%s.rst", directory, bundle_hex, b.written[i].device);
+                (void) snprintf(path, sizeof(path), "%s/%s/%s.rst", directory, bundle_hex, b.written[i].name);
                 on_ticket(b.written[i].device, b.written[i].subject, path);
         }
         return 0;

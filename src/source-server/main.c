@@ -93,6 +93,7 @@ static int make_tickets(const Options *o, const Offer *offer, const char *direct
                 .crls = keys.crls,
                 .now = o->now,
                 .not_after = o->not_after,
+                .flat = o->flat,
         };
         return issue_tickets(&rules, offer->id, content_key, o->devices, o->n_devices, directory, print_ticket, err);
 }

@@ -32,7 +32,8 @@ const char options_usage[] =
         "  --ticket-cert FILE     its certificate\n"
         "  --chain FILE           intermediates between it and the source root\n"
         "  --device FILE...       certificates of the devices' unwrap keys, PEM, one or more in each\n"
-        "  --device-ca FILE       check them against this CA\n"
+        "  --device-ca FILE       the CA that issued them; others get no ticket\n"
+        "  --flat                 leave the serial number out of the names of tickets, for servers that cannot look at it\n"
         "  --firmware-root FILE   check the bundle's signature against this root\n"
         "  --source-root FILE     check each ticket as a device would, before it is written\n"
         "  --crl FILE             a revocation list, DER: refuse what it names; several\n"
@@ -56,6 +57,7 @@ enum {
         OPTION_CHAIN,
         OPTION_DEVICE,
         OPTION_DEVICE_CA,
+        OPTION_FLAT,
         OPTION_FIRMWARE_ROOT,
         OPTION_SOURCE_ROOT,
         OPTION_NOT_AFTER,
@@ -81,6 +83,7 @@ static const struct option long_options[] = {
         { "chain", required_argument, NULL, OPTION_CHAIN },
         { "device", required_argument, NULL, OPTION_DEVICE },
         { "device-ca", required_argument, NULL, OPTION_DEVICE_CA },
+        { "flat", no_argument, NULL, OPTION_FLAT },
         { "firmware-root", required_argument, NULL, OPTION_FIRMWARE_ROOT },
         { "source-root", required_argument, NULL, OPTION_SOURCE_ROOT },
         { "not-after", required_argument, NULL, OPTION_NOT_AFTER },
@@ -200,6 +203,9 @@ static int take_option(Options *o, int option, RsError *err) {
                 return set_number(optarg, INT64_MAX, &o->seq, err);
         case OPTION_DAYS:
                 return set_number(optarg, STATEMENT_VALID_MAX / DAY, &o->days, err);
+        case OPTION_FLAT:
+                o->flat = true;
+                return 0;
         case OPTION_HELP:
                 o->verb = VERB_HELP;
                 return 0;
@@ -233,8 +239,11 @@ static int check_complete(const Options *o, RsError *err) {
                 return rs_fail(err, INVALID, "no --device");
         if (o->n_crls && !o->device_ca && !o->source_root)
                 return rs_fail(err, INVALID, "--crl needs --device-ca or --source-root, whoever has issued it");
-        if (tickets && (!o->transport_key || !o->transport_cert || !o->ticket_key || !o->ticket_cert))
-                return rs_fail(err, INVALID, "tickets need --transport-key, --transport-cert, --ticket-key, --ticket-cert");
+        if (tickets && (!o->transport_key || !o->transport_cert || !o->ticket_key || !o->ticket_cert ||
+                        !o->device_ca))
+                return rs_fail(err, INVALID,
+                               "tickets need --transport-key, --transport-cert, --ticket-key, --ticket-cert and "
+                               "--device-ca, whose certificates are for the purpose unwrap");
         return 0;
 }
 

@@ -36,6 +36,7 @@ typedef struct Options {
         const char *ticket_key, *ticket_cert, *chain;
         const char *device_ca, *firmware_root, *source_root;
         uint64_t now, not_after;           /* not_after 0 = no end */
+        bool flat;                         /* no serial number in names of tickets */
         char **devices;
         int n_devices;
         const char *crls[CRL_COUNT_MAX];   /* revocation lists, DER */

@@ -92,7 +92,8 @@ bundle() {
     RESEAL_BUNDLE=$build/src/bundle/reseal-bundle release_sign "$pki" "$work/$name"
     "$build/src/source-server/reseal-source" publish --bundle "$work/$name" --www "$work/www" \
         --transport-key "$pki/source/transport.key" --transport-cert "$pki/source/transport.pem" \
-        --ticket-key "$pki/${TICKET:-source/ticket}.key" --ticket-cert "$pki/${TICKET:-source/ticket}.pem" --device "$work/dev/unwrap.pem" >/dev/null
+        --ticket-key "$pki/${TICKET:-source/ticket}.key" --ticket-cert "$pki/${TICKET:-source/ticket}.pem" \
+        --device-ca "$pki/device/ca.pem" --flat --device "$work/dev/unwrap.pem" >/dev/null
 }
 
 # source_up [DIRECTIVES]: nginx with client certificates required; sets $url; $SERVER names another certificate

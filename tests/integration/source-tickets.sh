@@ -22,8 +22,8 @@ expect 0 "$bundle" extract --quiet --manifest "$dir/manifest.cms" "$dir/gw-7.rsb
 id=$(openssl cms -verify -inform DER -in "$dir/manifest.cms" -CAfile "$root" -purpose any -ignore_critical 2>"$dir/log" |
         sha256sum | cut -d' ' -f1) || fail "openssl refuses the manifest: $(cat "$dir/log")"
 
-tickets=(--ticket-key "$pki/source/ticket.key" --ticket-cert "$pki/source/ticket.pem")
-checks=(--firmware-root "$root" --source-root "$pki/source/root.pem" --device-ca "$pki/device/ca.pem")
+tickets=(--ticket-key "$pki/source/ticket.key" --ticket-cert "$pki/source/ticket.pem" --device-ca "$pki/device/ca.pem")
+checks=(--firmware-root "$root" --source-root "$pki/source/root.pem")
 one=$pki/device/one-unwrap.pem
 two=$pki/device/two-unwrap.pem
 
@@ -33,7 +33,8 @@ expect 0 "$source" publish --bundle "$dir/gw-7.rsb" --www "$dir/www" "${opening[
 [ "$(wc -l <"$dir/out")" = 2 ] || fail "one line per device"
 cmp "$dir/gw-7.rsb" "$dir/www/gw-7.rsb" || fail "the bundle was not copied"
 for d in "$one" "$two"; do
-        t=$dir/www/tickets/$id/$(device_id "$d").rst
+        serial=$(basename "$d" -unwrap.pem)
+        t=$dir/www/tickets/$id/$serial.$(device_id "$d").rst
         [ -f "$t" ] || fail "no ticket for $d: $(find "$dir/www")"
         [ "$(stat -c %a "$t")" = 644 ] || fail "mode of a ticket"
         grep -q "$(device_id "$d")  $t" "$dir/out" || fail "not listed: $t"
@@ -62,8 +63,15 @@ try Decrypt "$good" "${other[@]}" "${tickets[@]}" --device "$one"
 try Purpose "$good" "${opening[@]}" "${tickets[@]}" "${checks[@]}" --device "$one" "$pki/bad/unwrap-purpose.pem"
 try Certificate "$good" "${opening[@]}" "${tickets[@]}" "${checks[@]}" --device "$pki/bad/unwrap-other.pem"
 try Expired "$good" "${opening[@]}" --ticket-key "$pki/bad/ticket-expired.key" --ticket-cert "$pki/bad/ticket-expired.pem" \
-        "${checks[@]}" --device "$one"
-try Config "$good" "${opening[@]}" --ticket-key "$dir/none.key" --ticket-cert "$pki/source/ticket.pem" --device "$one"
+        --device-ca "$pki/device/ca.pem" "${checks[@]}" --device "$one"
+try Config "$good" "${opening[@]}" --ticket-key "$dir/none.key" --ticket-cert "$pki/source/ticket.pem" \
+        --device-ca "$pki/device/ca.pem" --device "$one"
+try Purpose "$good" "${opening[@]}" "${tickets[@]}" --device "$pki/device/one-identity.pem"
+try Purpose "$good" "${opening[@]}" "${tickets[@]}" --device "$pki/device/one-attest.pem"
+# without the CA of the devices there is nobody who could say whose key that is
+expect 2 "$source" publish --bundle "$good" --www "$dir/none" "${opening[@]}" --ticket-key "$pki/source/ticket.key" \
+        --ticket-cert "$pki/source/ticket.pem" --device "$pki/device/one-identity.pem"
+grep -q -- '--device-ca' "$dir/err" || fail "it does not say what is missing: $(cat "$dir/err")"
 build "$dir/other.rsb" --cert "$pki/bad/signer-other.pem" --key "$pki/bad/signer-other.key" "${encrypting[@]}"
 try Certificate "$dir/other.rsb" "${opening[@]}" "${tickets[@]}" "${checks[@]}" --device "$one"
 # one flipped bit in the envelope, and in the table that the key must open

@@ -31,7 +31,7 @@ EVP_PKEY_(CTX_ctrl_str|derive|derive_init|derive_set_peer|fromdata|fromdata_init
 OSSL_ESS_check_signing_certs OSSL_PARAM_\w+ OSSL_STORE_(INFO_\w+|eof|expect|load) PEM_read_bio PEM_write_bio\w*
 SSL_CTX_\w+ TS_(MSG_IMPRINT|REQ)_new
 X509V3_\w+ X509_(ALGOR_(new|set0)|CRL_verify|NAME_\w+|REQ_(add_extensions|sign)|STORE_(new|add_cert)|STORE_CTX_(init|set_\w+))
-X509_(EXTENSION_create_by_OBJ|add_ext|check_ca|check_private_key|gmtime_adj|time_adj_ex|getm_\w+|sign|supported_extension)
+X509_(EXTENSION_create_by_OBJ|add_ext|check_(ca|private_key|purpose)|gmtime_adj|time_adj_ex|getm_\w+|sign|supported_extension)
 X509_(verify_cert|verify_cert_error_string) UI_OpenSSL OSSL_DEFINE_CLEANUP RS_DEFINE_CLEANUP'''.split()
 
 # libssl's context is curl's; nobody here makes one

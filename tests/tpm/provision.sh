@@ -151,6 +151,9 @@ refuse Certificate "${certs[@]}" --identity "$d/reseal.conf"
 refuse Purpose "${certs[@]}" --identity "$d/wrong.pem"
 "$pki" sign-device "$d/pki" identity "$d/csr/unwrap.pub" "$d/wrong.pem" GW-0001
 refuse Purpose "${certs[@]}" --unwrap "$d/wrong.pem"
+openssl x509 -new -force_pubkey "$d/csr/attest.pub" -subj /CN=GW-0001 -CA "$d/pki/device/ca.pem" \
+        -CAkey "$d/pki/device/ca.key" -days 30 -out "$d/wrong.pem" # good for everything, so for a TLS client, too
+refuse Purpose "${certs[@]}" --attest "$d/wrong.pem"
 refuse InvalidArgument "${certs[@]}" --identity "$d/none.pem"
 refuse InvalidArgument "${certs[@]}"
 refuse NotProvisioned certs --state-dir "$d/empty" --identity "$d/identity.pem"

@@ -144,12 +144,57 @@ static void tickets_lie_where_devices_look(void **state) {
         device_id_of("device/one-unwrap.pem", device_id);
         hex_encode(SPAN_ARRAY(device_id), device);
         hex_encode(SPAN_ARRAY(bundle), id);
-        (void) snprintf(path, sizeof(path), "%s/%s/%s.rst", pki_path("www"), id, device);
+        (void) snprintf(path, sizeof(path), "%s/%s/one.%s.rst", pki_path("www"), id, device);
         assert_int_equal(access(path, R_OK), 0);
         /* Again, with the device named twice: the file is replaced and nothing temporary stays. */
         assert_int_equal(issue_tickets(&rules, bundle, key, files, 1, pki_path("www"), NULL, &err), 0);
         *strrchr(path, '/') = 0;
         assert_int_equal(count_files(path), 1);
+}
+
+static void flat_names_have_no_serial_number(void **state) {
+        _cleanup_(secret_freep) Secret *key = secret_new_random(RS_KEY_SIZE);
+        char *files[] = { (char *) pki_path("device/one-unwrap.pem") };
+        char device[HEX_SIZE(32)], id[HEX_SIZE(32)], path[512];
+        TicketRules rules = rules_now();
+        RsError err = RS_ERROR_INIT;
+        uint8_t device_id[32];
+
+        (void) state;
+        rules.flat = true;
+        assert_int_equal(issue_tickets(&rules, bundle, key, files, 1, pki_path("flat"), NULL, &err), 0);
+        device_id_of("device/one-unwrap.pem", device_id);
+        hex_encode(SPAN_ARRAY(device_id), device);
+        hex_encode(SPAN_ARRAY(bundle), id);
+        (void) snprintf(path, sizeof(path), "%s/%s/%s.rst", pki_path("flat"), id, device);
+        assert_int_equal(access(path, R_OK), 0);
+}
+
+/* A name of a file comes from a certificate: nothing in it leads elsewhere, and without one no server can bind it. */
+static void serial_numbers_that_are_no_name_get_no_ticket(void **state) {
+        static const char *const subjects[] = { "/CN=x", "/CN=x/serialNumber=..\\/x", "/CN=x/serialNumber=.x",
+                                                "/CN=x/serialNumber=a b", "/CN=x/serialNumber=a\\/b" };
+        _cleanup_(secret_freep) Secret *key = secret_new_random(RS_KEY_SIZE);
+        char command[1024], id[HEX_SIZE(32)], path[512];
+
+        (void) state;
+        hex_encode(SPAN_ARRAY(bundle), id);
+        (void) snprintf(path, sizeof(path), "%s/%s", pki_path("unnamed"), id);
+        for (size_t i = 0; i < ELEMENTSOF(subjects); i++) {
+                char *files[] = { (char *) pki_path("device/odd.pem") };
+                TicketRules rules;
+                RsError err = RS_ERROR_INIT;
+
+                (void) snprintf(command, sizeof(command), "cd '%s' && openssl x509 -in device/one-unwrap.pem -pubkey -noout >odd.pub &&"
+                                " SUBJECT='%s' '%s'/tests/fixtures/make-pki.sh sign-device . unwrap odd.pub device/odd.pem",
+                                pki_dir, subjects[i], getenv("SOURCE_ROOT"));
+                assert_int_equal(system(command), 0);
+                rules = rules_now(); /* not before the certificate */
+                assert_true(issue_tickets(&rules, bundle, key, files, 1, pki_path("unnamed"), NULL, &err) < 0);
+                if (err.reason != RS_REASON_CERTIFICATE)
+                        fail_msg("%s: %s: %s", subjects[i], rs_reason_name(err.reason), err.text);
+                assert_int_equal(count_files(path), 0);
+        }
 }
 
 static void device_named_twice_gets_one_ticket(void **state) {
@@ -277,6 +322,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(each_device_can_open_its_own_ticket_and_no_other),
                 cmocka_unit_test(tickets_lie_where_devices_look),
+                cmocka_unit_test(flat_names_have_no_serial_number),
+                cmocka_unit_test(serial_numbers_that_are_no_name_get_no_ticket),
                 cmocka_unit_test(device_named_twice_gets_one_ticket),
                 cmocka_unit_test(one_bad_device_leaves_no_ticket_for_any),
                 cmocka_unit_test(keys_of_other_kinds_get_no_ticket_even_unchecked),

@@ -14,7 +14,7 @@
 #include "options.h"
 
 #define NOW 1000000u
-#define TICKETS "--transport-key=a", "--transport-cert=b", "--ticket-key=c", "--ticket-cert=d"
+#define TICKETS "--transport-key=a", "--transport-cert=b", "--ticket-key=c", "--ticket-cert=d", "--device-ca=e"
 
 /* Arguments end with NULL. */
 static int parse(const char *const *words, Options *ret, RsError *err) {
@@ -82,6 +82,8 @@ static void half_commands_are_refused(void **state) {
                 { "sign", NULL },
                 { "ticket", NULL },
                 { "ticket", "--bundle=x", "--output=o", TICKETS, NULL },
+                { "ticket", "--bundle=x", "--output=o", "--transport-key=a", "--transport-cert=b", "--ticket-key=c",
+                  "--ticket-cert=d", "--device=1", NULL },
                 { "ticket", "--bundle=x", "--output=o", "--device=1", NULL },
                 { "ticket", "--bundle=x", "--www=o", TICKETS, "--device=1", NULL },
                 { "publish", "--bundle=x", "--output=o", NULL },
