@@ -288,8 +288,8 @@ static int flag_others_bad(Installer *i, RsError *err) {
 }
 
 /*
- * Numbers that go into the TPM come from the TPM, never from a file of the state directory, which whoever had the disk may
- * have written: the epoch is the record's, and only when the accepted release is the one that runs.  1 = it is.
+ * Numbers that go into the TPM come from the TPM, never from a file of the state directory, which whoever had the disk
+ * may have written: the epoch is the record's, and only when the accepted release is the one that runs.  1 = it is.
  */
 static int runs_accepted(Installer *i, const TpmRecord *record, RsError *err) {
         InstallSlot note;
