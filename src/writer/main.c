@@ -10,7 +10,8 @@
  *                    certificates; the boot environment; what lies on a slot
  *   trusted inputs   writer.conf, the firmware root, its own state directory, the TPM (sessions salted to its SRK)
  *   can never        reach a network, execute a program, open a file outside its list (Landlock), write the running
- *                    slot, write a byte that nobody signed, name an unproven slot bootable
+ *                    slot (read-only since --protect, which is root's: protect.c), write a byte that nobody signed,
+ *                    name an unproven slot bootable
  *
  * Order of start: limits on itself, configuration, anchors, sandbox, worker, first connection.  What needs rights
  * that
@@ -39,6 +40,7 @@
 
 #include "config.h"
 #include "journal.h"
+#include "protect.h"
 #include "sandbox.h"
 #include "server.h"
 #include "watchdog.h"
@@ -47,6 +49,7 @@
 
 typedef struct Options {
         const char *config_path;
+        bool protect;           /* --protect: as root, before the writer itself */
         int client_fd;          /* --fd: the connection of a test or a launcher */
 } Options;
 
@@ -71,6 +74,7 @@ static Options parse_options(int argc, char **argv, int *ret_exit) {
                 { "config", required_argument, NULL, 'c' },
                 { "fd", required_argument, NULL, 'f' },
                 { "help", no_argument, NULL, 'h' },
+                { "protect", no_argument, NULL, 'p' },
                 { "version", no_argument, NULL, 'v' },
                 { 0 },
         };
@@ -84,11 +88,14 @@ static Options parse_options(int argc, char **argv, int *ret_exit) {
                         o.config_path = optarg;
                 else if (c == 'f' && text_to_u64(optarg, INT32_MAX, &fd) == 0)
                         o.client_fd = (int) fd;
+                else if (c == 'p')
+                        o.protect = true;
                 else if (c == 'h') {
                         (void) printf("reseal-writer [--config FILE] [--fd N]\n\n"
                                       "Started by reseal-writer.socket; see reseal-writer(8).\n"
                                       "  -c, --config FILE  instead of %s\n"
                                       "      --fd N         serve the connection on descriptor N and end with it\n"
+                                      "      --protect      make the running slot read-only, as root, and end\n"
                                       "      --version      print the version\n",
                                       RS_PATH_CONF_WRITER);
                         *ret_exit = EXIT_SUCCESS;
@@ -325,6 +332,13 @@ static int start(Manager *m, const Options *o, RsError *err) {
         return start_server(m, o->client_fd, err);
 }
 
+/* What the unit has root do before: no byte of a client is near. */
+static int protect(Manager *m, const Options *o, RsError *err) {
+        int r = writer_config_load(o->config_path, &m->config, err);
+
+        return r < 0 ? r : protect_running(&m->config, err);
+}
+
 static void stop(Manager *m) {
         (void) sd_notify(0, "STOPPING=1");
         (void) server_free(m->server);
@@ -355,10 +369,12 @@ int main(int argc, char **argv) {
                 return status;
         journal_init("reseal-writer");
         (void) umask(0077);
-        r = ossl_program(&err);
+        r = options.protect ? 0 : ossl_program(&err);
         if (r >= 0)
-                r = start(&m, &options, &err);
-        if (r >= 0) {
+                r = options.protect ? protect(&m, &options, &err) : start(&m, &options, &err);
+        if (r >= 0 && options.protect)
+                status = EXIT_SUCCESS;
+        else if (r >= 0) {
                 (void) sd_notify(0, "READY=1");
                 r = sd_event_loop(m.loop);
                 status = r < 0 ? EXIT_FAILURE : r;

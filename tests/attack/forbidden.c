@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -57,6 +58,36 @@ static int read_path(const char *path) {
 
 static int write_path(const char *path) {
         return open_and_close(path, O_WRONLY);
+}
+
+/* The bytes that are there already.  A read-only block device may be opened, and each write is refused. */
+static int write_same(const char *path) {
+        _cleanup_(closep) int in = open(path, O_RDONLY | O_CLOEXEC), out = -EBADF;
+        uint8_t block[512];
+
+        if (in < 0 || pread(in, block, sizeof(block), 0) != (ssize_t) sizeof(block))
+                return -1;
+        out = open(path, O_WRONLY | O_CLOEXEC);
+        return out < 0 || pwrite(out, block, sizeof(block), 0) != (ssize_t) sizeof(block) ? -1 : 0;
+}
+
+static int map_writable(const char *path) {
+        _cleanup_(closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+
+        if (fd < 0)
+                return -1;
+        if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED)
+                return 0;
+        errno = errno == EINVAL ? EROFS : errno; /* that is how a read-only block device says it */
+        return -1;
+}
+
+/* What `reseal-writer --protect` has made read-only. */
+static int make_writable(const char *path) {
+        _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        const int no = 0;
+
+        return fd < 0 || ioctl(fd, BLKROSET, &no) < 0 ? -1 : 0;
 }
 
 static int create_in(const char *directory) {
@@ -312,8 +343,11 @@ static const Action actions[] = {
         { "read-home", read_path, "/root" },
         { "read-shadow", read_path, "/etc/shadow" },
         { "setuid-file", make_setuid, NULL },
-        { "slot-a", write_path, "/dev/reseal/slot-a" },
-        { "slot-b", write_path, "/dev/reseal/slot-b" },
+        { "unprotect", make_writable, "/dev/reseal/slot-a" },
+        { "read-running-slot", read_path, "/dev/reseal/slot-a" },
+        { "running-slot", write_same, "/dev/reseal/slot-a" },
+        { "map-running-slot", map_writable, "/dev/reseal/slot-a" },
+        { "other-slot", write_same, "/dev/reseal/slot-b" },
         { "other-disk", write_path, "/dev/reseal/other" },
         { "kmsg", write_path, "/dev/kmsg" },
         { "socket-inet", socket_inet, NULL },

@@ -18,7 +18,7 @@ install -m 755 "$programs/forbidden" "$RIG/keep/forbidden"
 # What each may do of the program's list.  All else is refused.
 declare -A may=(
         [reseald]='read-own create-own socket-unix create-daemon read-daemon-conf read-identity socket-inet socket-inet6'
-        [reseal-writer]='read-own create-own socket-unix create-writer read-writer-conf read-gate-auth write-grubenv slot-a slot-b'
+        [reseal-writer]='read-own create-own socket-unix create-writer read-writer-conf read-gate-auth write-grubenv read-running-slot other-slot'
         [reseal-certstore]='read-own create-own socket-unix create-store'
         [reseal-health]='socket-unix socket-inet socket-inet6 read-writer-conf read-own create-own execute-own execute-memory'
 )
@@ -29,7 +29,7 @@ declare -A may=(
 in_device /srv/keep/forbidden own=/run >"$RIG/as-root"
 grep -hE '^[a-z0-9-]+ possible' "$RIG/outside" "$RIG/as-root" | cut -d' ' -f1 | sort -u >"$RIG/possible"
 echo "     not possible on this machine at all: $(cut -d' ' -f1 "$RIG/as-root" | sort | comm -23 - "$RIG/possible" | xargs)"
-check nearly_everything_is_possible_outside test "$(wc -l <"$RIG/possible")" -ge 44
+check nearly_everything_is_possible_outside test "$(wc -l <"$RIG/possible")" -ge 46
 
 for unit in reseald reseal-writer reseal-certstore reseal-health; do
         in_device systemctl stop reseald.service reseal-writer.socket reseal-health.socket reseal-certstore.socket \
@@ -40,6 +40,12 @@ for unit in reseald reseal-writer reseal-certstore reseal-health; do
         # its own place is the same path, so that ExecPaths= permits it; Type only because it does not speak to systemd
         printf '[Unit]\nFailureAction=none\nRequires=\nConditionPathExists=\n[Service]\nType=oneshot\nSockets=\nRestart=no\nBindReadOnlyPaths=/srv/keep/forbidden:/usr/bin/%s\n' \
                 "$unit" | in_device sh -c "cat >/etc/systemd/system/$unit.service.d/90-forbidden.conf"
+        if [ "$unit" = reseal-writer ]; then
+                # what root does before the writer is done by the real program, which stands elsewhere for this
+                install -m 755 "$RIG/root/usr/bin/reseal-writer" "$RIG/root/usr/lib/reseal-protect"
+                printf 'ExecStartPre=\nExecStartPre=+/usr/lib/reseal-protect --protect\n' |
+                        in_device sh -c "cat >>/etc/systemd/system/$unit.service.d/90-forbidden.conf"
+        fi
         in_device systemctl daemon-reload
         in_device systemctl start "$unit.service" >"$RIG/$unit.start" 2>&1 || true
         in_device journalctl --no-pager -o cat -u "$unit" | grep -E '^[a-z0-9-]+ (refused|possible) ' >"$RIG/$unit.out" || true
