@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <reseal/base/config.h>
@@ -61,6 +62,24 @@ void keeper_done(Keeper *k) {
         closep(&k->store_fd);
 }
 
+/*
+ * reseal-writer may not have seen the set that is about to be replaced, and without it may not take the new one.  The
+ * accepted set is well-formed: its version is a number to name a file with, nothing more.
+ */
+static int keep_replaced(const Keeper *k, Span accepted, RsError *err) {
+        char name[sizeof(RS_FILE_TRUST_SET) + 12];
+        uint64_t version;
+        int r;
+
+        if (accepted.size == 0)
+                return 0;
+        r = trust_set_version(accepted, k->line, &version, err);
+        if (r < 0)
+                return r;
+        (void) snprintf(name, sizeof(name), RS_FILE_TRUST_SET ".%u", (unsigned) (version % TRUST_SETS_KEPT));
+        return file_replace(k->store_fd, name, accepted, 0644, err);
+}
+
 int keeper_apply(const Keeper *k, Span candidate, uint64_t *ret_version, RsError *err) {
         _cleanup_(freep) uint8_t *accepted = NULL;
         size_t size = 0;
@@ -75,7 +94,9 @@ int keeper_apply(const Keeper *k, Span candidate, uint64_t *ret_version, RsError
         r = trust_set_judge(SPAN(accepted, size), k->version0, candidate, k->line, &version, err);
         if (r < 0)
                 return r;
-        r = file_replace(k->store_fd, RS_FILE_TRUST_SET, candidate, 0644, err);
+        r = keep_replaced(k, SPAN(accepted, size), err);
+        if (r == 0)
+                r = file_replace(k->store_fd, RS_FILE_TRUST_SET, candidate, 0644, err);
         if (r < 0)
                 return r;
         *ret_version = version;

@@ -496,6 +496,20 @@ bool anchors_have_key(const TrustAnchors *a, const uint8_t spki_sha256[32]) {
         return false;
 }
 
+bool anchors_include(const TrustAnchors *a, const TrustAnchors *part) {
+        STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(part->store);
+
+        for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+                X509 *anchor = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+                RsError unused = RS_ERROR_INIT;
+                uint8_t key[32];
+
+                if (anchor && (path_spki_sha256(anchor, key, &unused) < 0 || !anchors_have_key(a, key)))
+                        return false;
+        }
+        return true;
+}
+
 /* -- issuers of revocation lists -------------------------------------------------------------------------------- */
 
 bool path_is_anchor(const X509 *cert, const TrustAnchors *anchors) {

@@ -207,6 +207,16 @@ int anchor_set_judge(const TrustAnchors *roots, uint32_t quorum, uint64_t versio
         return 0;
 }
 
+int trust_set_version(Span accepted_cms, const char *line, uint64_t *ret_version, RsError *err) {
+        _cleanup_(anchor_set_freep) AnchorSet *accepted = NULL;
+        int r;
+
+        r = anchor_set_load(accepted_cms, line, &accepted, err);
+        if (r == 0)
+                *ret_version = accepted->version;
+        return r;
+}
+
 int trust_set_judge(Span accepted_cms, const TrustAnchors *version0_roots, Span candidate_cms, const char *line,
                     uint64_t *ret_version, RsError *err) {
         _cleanup_(anchor_set_freep) AnchorSet *accepted = NULL, *s = NULL;

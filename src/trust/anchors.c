@@ -9,6 +9,9 @@
  *   2. the caller             commits version and tag to the TPM: from here on the new set is the accepted one
  *   3. trust_store_adopted    "trust.set" = the new set, durable; 4. "trust.next" removed
  *
+ * The store's file holds the newest set, files beside it those that it replaced: a set that only the roots of the one
+ * before have signed is adopted behind that one, however seldom the writer was asked.
+ *
  * Opening takes the one of trust.set, trust.next and the store's file whose tag is the record's.  A cut
  * before 2 finds the old set in trust.set, one behind 2 the new one in trust.next: also when reseal-certstore
  * has put a third set into the store in between.  Nothing is judged by version or date of a file, only by the
@@ -26,6 +29,8 @@
  * directory the lists themselves, never replaced by lower ones, do.
  */
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,24 +55,18 @@ struct TrustStore {
 
 /* -- opening ---------------------------------------------------------------------------------------------------- */
 
-/* 1: the file holds the set with this tag. */
-static int try_file(TrustStore *s, int dir_fd, const char *path, const TpmRecord *record, AnchorSet **ret,
-                    RsError *err) {
-        _cleanup_(freep) uint8_t *data = NULL;
+/* 1: these bytes are the set with this tag. */
+static int load_tagged(Span cms, const TpmRecord *record, const char *line, AnchorSet **ret, RsError *err) {
         _cleanup_(anchor_set_freep) AnchorSet *set = NULL;
         uint8_t tag[ANCHOR_TAG_SIZE];
-        size_t size;
         int r;
 
-        r = file_read(dir_fd, path, TRUST_SET_CMS_MAX, &data, &size, err);
-        if (r <= 0)
-                return r;
-        r = anchor_set_tag(SPAN(data, size), tag, err);
+        r = anchor_set_tag(cms, tag, err);
         if (r < 0)
                 return r;
         if (memcmp(tag, record->trust_tag, sizeof(tag)) != 0)
                 return 0;
-        r = anchor_set_load(SPAN(data, size), s->config.line, &set, err);
+        r = anchor_set_load(cms, line, &set, err);
         if (r < 0)
                 return r;
         if (set->version != record->trust_version)
@@ -75,6 +74,28 @@ static int try_file(TrustStore *s, int dir_fd, const char *path, const TpmRecord
                                (unsigned long long) set->version, (unsigned long long) record->trust_version);
         *ret = TAKE_PTR(set);
         return 1;
+}
+
+int trust_set_of_record(Span cms, const TpmRecord *record, const char *line, TrustAnchors **ret_firmware,
+                        RsError *err) {
+        _cleanup_(anchor_set_freep) AnchorSet *set = NULL;
+        int r;
+
+        r = load_tagged(cms, record, line, &set, err);
+        if (r > 0)
+                *ret_firmware = TAKE_PTR(set->firmware);
+        return r;
+}
+
+/* 1: the file holds the set with this tag. */
+static int try_file(TrustStore *s, int dir_fd, const char *path, const TpmRecord *record, AnchorSet **ret,
+                    RsError *err) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        size_t size;
+        int r;
+
+        r = file_read(dir_fd, path, TRUST_SET_CMS_MAX, &data, &size, err);
+        return r <= 0 ? r : load_tagged(SPAN(data, size), record, s->config.line, ret, err);
 }
 
 /* What cannot be read or used does not fit; the first cause is kept for trust_store_check. */
@@ -236,17 +257,49 @@ static void forget_next(TrustStore *s) {
         s->next_crls = crl_file_free(s->next_crls);
 }
 
-static int judge_file(TrustStore *s, Span cms, RsError *err) {
+/* 1: a set other than the accepted one lies there; it is s->next when it may follow and none of a lower version was. */
+static int judge_file(TrustStore *s, const char *path, RsError *err) {
+        _cleanup_(anchor_set_freep) AnchorSet *set = NULL;
+        _cleanup_(freep) uint8_t *data = NULL;
         uint8_t tag[ANCHOR_TAG_SIZE];
+        size_t size;
         int r;
 
-        r = anchor_set_tag(cms, tag, err);
+        r = file_read(AT_FDCWD, path, TRUST_SET_CMS_MAX, &data, &size, err);
+        if (r > 0)
+                r = anchor_set_tag(SPAN(data, size), tag, err);
         if (r < 0)
                 return r;
-        if (memcmp(tag, s->set->tag, sizeof(tag)) == 0)
+        if (!data || memcmp(tag, s->set->tag, sizeof(tag)) == 0)
                 return 0;
-        r = anchor_set_judge(s->set->firmware, s->set->quorum, s->set->version, cms, s->config.line, &s->next, err);
-        return r < 0 ? r : 1;
+        r = anchor_set_judge(s->set->firmware, s->set->quorum, s->set->version, SPAN(data, size), s->config.line, &set,
+                             err);
+        if (r < 0)
+                return r;
+        if (!s->next || set->version < s->next->version) {
+                (void) anchor_set_free(s->next);
+                s->next = TAKE_PTR(set);
+        }
+        return 1;
+}
+
+/* The newest, and those it has replaced: two sets in a row may have come while the writer was not asked. */
+static int judge_store(TrustStore *s, RsError *err) {
+        int r = judge_file(s, s->config.set_path, err);
+
+        if (r == 0)
+                return 0;
+        for (unsigned i = 0; i < TRUST_SETS_KEPT; i++) {
+                RsError unused = RS_ERROR_INIT; /* an old one, or none */
+                char path[PATH_MAX];
+
+                if ((size_t) snprintf(path, sizeof(path), "%s.%u", s->config.set_path, i) < sizeof(path))
+                        (void) judge_file(s, path, &unused);
+        }
+        if (!s->next)
+                return r;
+        *err = RS_ERROR_INIT;
+        return 1;
 }
 
 /* The accepted set may have come back. */
@@ -260,9 +313,7 @@ static int heal(TrustStore *s, const TpmRecord *now, RsError *err) {
 }
 
 int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record, RsError *err) {
-        _cleanup_(freep) uint8_t *data = NULL;
         TpmRecord record = *now;
-        size_t size;
         int r;
 
         forget_next(s);
@@ -273,9 +324,7 @@ int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record,
         }
         if (!s->config.set_path)
                 return 0;
-        r = file_read(AT_FDCWD, s->config.set_path, TRUST_SET_CMS_MAX, &data, &size, err);
-        if (r > 0)
-                r = judge_file(s, SPAN(data, size), err);
+        r = judge_store(s, err);
         if (r <= 0)
                 return r;
         /* The number is about to be lowered: not while it says that lists are missing. */
@@ -283,7 +332,7 @@ int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record,
         if (r == 0)
                 r = crl_file_copy(s->crls, s->next, true, &s->next_crls, err);
         if (r == 0)
-                r = file_replace(s->config.state_fd, FILE_NEXT, SPAN(data, size), 0600, err);
+                r = file_replace(s->config.state_fd, FILE_NEXT, SPAN(s->next->cms, s->next->cms_size), 0600, err);
         if (r < 0) {
                 forget_next(s);
                 return r;
@@ -297,6 +346,15 @@ int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record,
         }
         *ret_record = record;
         return 1;
+}
+
+void trust_store_next(const TrustStore *s, TrustNext *ret) {
+        *ret = (TrustNext){
+                .version = s->next->version,
+                .set = SPAN(s->next->cms, s->next->cms_size),
+                .firmware = s->next->firmware,
+                .drops_roots = !anchors_include(s->next->firmware, s->set->firmware),
+        };
 }
 
 static int save_crls(const TrustStore *s, CrlFile *crls, RsError *err) {

@@ -471,20 +471,36 @@ static int prove_recorded(const ChainInput *input, SignerPath *paths, const Link
         return 0;
 }
 
+/* The link that was kept of the recorded release.  false: there is none, or it is another one's. */
+static bool kept_link(const ChainRecord *from, Span recorded, Link *ret) {
+        RsError cause = RS_ERROR_INIT;
+        SignerFacts facts;
+
+        return recorded.size > 0 && link_parse(recorded, ret, &cause) == 0 && ret->record.index == from->index &&
+               signer_facts(ret->signer, &facts, &cause) == 0 &&
+               memcmp(facts.spki_sha256, from->signer_spki, SHA256_SIZE) == 0;
+}
+
 /* What was kept proves nothing but this: without it, or under a root that was replaced since, nothing is known. */
 static int prove_kept(const ChainRecord *from, Span recorded, SignerPath *paths, RsError *err) {
         RsError cause = RS_ERROR_INIT;
-        SignerFacts facts;
         Link link;
 
-        if (recorded.size == 0 || link_parse(recorded, &link, &cause) < 0 || link.record.index != from->index ||
-            signer_facts(link.signer, &facts, &cause) < 0 ||
-            memcmp(facts.spki_sha256, from->signer_spki, SHA256_SIZE) != 0)
+        if (!kept_link(from, recorded, &link))
                 return 0;
         if (signer_path_verify(paths, link.signer, link.authority, 0, UINT64_MAX, &cause) < 0 &&
             cause.reason == RS_REASON_REVOKED)
                 return rs_fail(err, REVOKED, "link %llu, recorded: %s", N(link.record.index), cause.text);
         return 0;
+}
+
+bool chain_signer_stands(const ChainRecord *from, Span recorded, const TrustAnchors *firmware_root) {
+        _cleanup_(signer_path_freep) SignerPath *paths = NULL;
+        RsError cause = RS_ERROR_INIT;
+        Link link;
+
+        return kept_link(from, recorded, &link) && signer_path_new(firmware_root, NULL, &paths, &cause) == 0 &&
+               signer_path_verify(paths, link.signer, link.authority, 0, UINT64_MAX, &cause) == 0;
 }
 
 int chain_check_signer(const ChainRecord *from, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,

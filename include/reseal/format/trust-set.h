@@ -20,6 +20,7 @@
 
 #define TRUST_SET_CMS_MAX (128u << 10)
 #define TRUST_SET_JSON_MAX TRUST_SET_CMS_MAX
+#define TRUST_SETS_KEPT 16u                     /* beside the newest: what it replaced, "trust.set.N", N = version mod 16 */
 #define TRUST_RECOVERY_KEYS 3u
 #define TRUST_ANCHORS_MAX 8u                    /* of one kind; a quorum is at most this */
 

@@ -36,6 +36,8 @@ RS_DEFINE_CLEANUP(TrustAnchors, anchors_free)
 uint32_t anchors_count(const TrustAnchors *a);
 /* Is this the SHA-256 of the SPKI of one of them? */
 bool anchors_have_key(const TrustAnchors *a, const uint8_t spki_sha256[32]);
+/* Is the key of each anchor of `part` one of theirs? */
+bool anchors_include(const TrustAnchors *a, const TrustAnchors *part);
 /* The anchors as a store for TLS, borrowed; it holds nothing else (no default paths). */
 struct x509_store_st *anchors_store(const TrustAnchors *a);
 

@@ -13,7 +13,7 @@
  * Errors:   TRUST_SET (store is not what the TPM knows, no quorum, lower version), CRL_ROLLBACK, LINE,
  *           FORMAT, those of pki
  * Context:  one thread
- * Programs: reseal-writer, reseal-certstore (judging a new set)
+ * Programs: reseal-writer, reseal-certstore (judging a new set), initramfs (the set of the record)
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -57,12 +57,21 @@ const TrustAnchors *trust_store_time(const TrustStore *s);     /* NULL: none con
 const uint8_t (*trust_store_recovery(const TrustStore *s, uint32_t *ret_n))[32];
 uint64_t trust_store_version(const TrustStore *s);
 /*
- * 1: a set with a higher version lies in the store and a quorum has signed it: *ret_record is to be committed
- * (version, tag, the number of those CRLs that hold under the new set, and a lower floor of the time where the
- * set says so), then trust_store_adopted() makes it the accepted one.  0: nothing new. Fails when what lies
- * there is no good set; the accepted one stays in force.
+ * 1: a set with a higher version lies in the store and a quorum of the accepted roots has signed it (of several the
+ * lowest: reseal-certstore keeps those it replaced, so that a device that was away takes one after the other):
+ * *ret_record is to be committed (version, tag, the number of those CRLs that hold under the new set, and a lower floor
+ * of the time where the set says so), then trust_store_adopted() makes it the accepted one.  0: nothing new.  Fails
+ * when what lies there is no good set; the accepted one stays in force.
  */
 int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record, RsError *err);
+/* Behind a look that gave 1. */
+typedef struct TrustNext {
+        uint64_t version;
+        Span set;                        /* as signed, borrowed */
+        const TrustAnchors *firmware;
+        bool drops_roots;                /* a firmware root of the set in force is not in it */
+} TrustNext;
+void trust_store_next(const TrustStore *s, TrustNext *ret);
 int trust_store_adopted(TrustStore *s, const TpmRecord *committed, RsError *err);
 
 const CrlSet *trust_store_crls(const TrustStore *s);           /* never NULL */
@@ -77,6 +86,12 @@ int trust_store_add_crls(TrustStore *s, Span crls, const Span *certs, uint32_t n
                          bool *ret_changed, RsError *err);
 uint64_t trust_store_crl_number(const TrustStore *s);
 
+/*
+ * Where there is no store: 1 = these bytes are the set of the record, *ret_firmware are its firmware roots; 0 = they
+ * are not.  Nothing is read of them before their digest was compared.
+ */
+int trust_set_of_record(Span cms, const TpmRecord *record, const char *line, TrustAnchors **ret_firmware, RsError *err);
 /* Judges a candidate against the accepted set, without a TPM: one function for reseal-certstore and the store. */
+int trust_set_version(Span accepted_cms, const char *line, uint64_t *ret_version, RsError *err);
 int trust_set_judge(Span accepted_cms /* empty: version 0 */, const TrustAnchors *version0_roots, Span candidate_cms,
                     const char *line, uint64_t *ret_version, RsError *err);

@@ -59,6 +59,8 @@ void chain_walk_done(ChainWalk *w);
 /* REVOKED when the signer of `from` is on a list now, as far as the link that was kept of it tells; else 0. */
 int chain_check_signer(const ChainRecord *from, Span recorded, const TrustAnchors *firmware_root, const CrlSet *crls,
                        RsError *err);
+/* Does the path of the signer of `from` end at one of these roots?  false: it does not, or no link of it was kept. */
+bool chain_signer_stands(const ChainRecord *from, Span recorded, const TrustAnchors *firmware_root);
 /*
  * What a device at `from` (NULL: none) lacks besides this set to reach `index`, the nearest range: both 0 if nothing.
  * No signatures.

@@ -92,7 +92,7 @@ static int fresh_state(void **state) {
         char command[160];
 
         (void) state;
-        (void) snprintf(command, sizeof(command), "rm -rf %s/state %s/store.set && mkdir %s/state", dir, dir, dir);
+        (void) snprintf(command, sizeof(command), "rm -rf %s/state %s/store.set* && mkdir %s/state", dir, dir, dir);
         assert_int_equal(system(command), 0);
         state_fd = openat(dir_fd, "state", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(state_fd >= 0);
@@ -352,6 +352,71 @@ static void roots_are_replaced_and_the_old_ones_are_nothing_any_more(void **stat
         store_set(3, 7u << 3, 6u << 3);
         adopt(s, &record);
         assert_int_equal(trust_store_version(s), 3);
+}
+
+/* What reseal-certstore does when a set replaces one. */
+static void store_keeps(uint64_t version) {
+        char command[160];
+
+        (void) snprintf(command, sizeof(command), "cp %s/store.set %s/store.set.%u", dir, dir,
+                        (unsigned) (version % TRUST_SETS_KEPT));
+        assert_int_equal(system(command), 0);
+}
+
+/* The device was away: three sets have come, and only the first is signed by roots it knows. */
+static void sets_in_a_row_are_adopted_one_after_the_other(void **state) {
+        TpmRecord record = { 0 }, next;
+        _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
+        RsError err = RS_ERROR_INIT;
+        TrustNext seen;
+
+        (void) state;
+        store_set(1, 7 | 1u << 3, 7 | 1u << 3);
+        store_keeps(1);
+        store_set(2, 7u << 3, 3 | 3u << 3);
+        store_keeps(2);
+        store_set(17, 7u << 3, 6u << 3);   /* lies where the first one would be, were it kept there */
+        assert_int_equal(look(s, &record, &next), 1);
+        trust_store_next(s, &seen);
+        assert_int_equal(seen.version, 1);
+        assert_false(seen.drops_roots);
+        adopt(s, &record);
+        assert_int_equal(look(s, &record, &next), 1);
+        trust_store_next(s, &seen);
+        assert_int_equal(seen.version, 2);
+        assert_true(seen.drops_roots);
+        adopt(s, &record);
+        adopt(s, &record);
+        assert_int_equal(trust_store_version(s), 17);
+        assert_true(!has_root(s, 0) && has_root(s, 5));
+        assert_int_equal(look(s, &record, &next), 0);
+        store_set(18, 7, 7);               /* a newest one that is none, and an old one beside it */
+        assert_true(trust_store_look(s, &record, &next, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TRUST_SET);
+}
+
+/* What the initramfs asks of each set it finds: is it the one that the TPM names? */
+static void the_set_of_the_record_is_told_from_every_other(void **state) {
+        _cleanup_(encoder_done) Encoder one = ENCODER_INIT, two = ENCODER_INIT;
+        _cleanup_(anchors_freep) TrustAnchors *firmware = NULL;
+        TpmRecord record = { 0 };
+        _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
+        RsError err = RS_ERROR_INIT;
+
+        (void) state;
+        make_set(&(SetSpec){ 1, 2, 7 | 1u << 3, 7 | 1u << 3, NULL, NULL }, &one);
+        make_set(&(SetSpec){ 2, 2, 7u << 3, 7 | 7u << 3, NULL, NULL }, &two);
+        write_file("store.set", encoder_view(&two));
+        adopt(s, &record);
+        assert_int_equal(trust_set_of_record(encoder_view(&one), &record, "gateway", &firmware, &err), 0);
+        assert_int_equal(trust_set_of_record(SPAN("rubbish", 7), &record, "gateway", &firmware, &err), 0);
+        assert_null(firmware);
+        assert_int_equal(trust_set_of_record(encoder_view(&two), &record, "gateway", &firmware, &err), 1);
+        assert_int_equal(anchors_count(firmware), 3);
+        firmware = anchors_free(firmware);
+        record.trust_version = 3;
+        assert_true(trust_set_of_record(encoder_view(&two), &record, "gateway", &firmware, &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TRUST_SET);
 }
 
 /* Steps: 0 looked, 1 and committed, 2 and copied (next still there), 3 and all.  Then what lies in the store changes. */
@@ -745,6 +810,8 @@ int main(void) {
                 cmocka_unit_test(quorum_of_the_accepted_set_counts_and_not_that_of_the_new_one),
                 cmocka_unit_test(version_line_and_keys_are_judged),
                 WITH_STATE(configuration_is_version_zero),
+                WITH_STATE(sets_in_a_row_are_adopted_one_after_the_other),
+                WITH_STATE(the_set_of_the_record_is_told_from_every_other),
                 WITH_STATE(roots_are_replaced_and_the_old_ones_are_nothing_any_more),
                 WITH_STATE(cut_at_every_step_converges),
                 WITH_STATE(store_that_was_put_back_is_refused_until_the_accepted_set_comes_again),
