@@ -42,6 +42,11 @@ static const struct {
                             "such partitions?" },
         { RS_REASON_CONFIG, "The initramfs does not fit this board: look at its writer.conf." },
         { RS_REASON_INVALID, "The bootloader named no slot that this device has: look at reseal.slot= in its configuration." },
+        { RS_REASON_ROLLBACK, "This slot is older than the security epoch this device has reached. It will not start again; "
+                              "the other slot does." },
+        { RS_REASON_CHAIN_FORK, "This device has accepted another release of this number. Install it again." },
+        { RS_REASON_TRUST_SET, "The roots were replaced on this device, and no slot holds the set that says by which. Is every "
+                               "storage of the slot map connected? Start the other slot; if none starts, install from the factory." },
         { RS_REASON_IO, "The storage fails, or something is missing in the initramfs." },
 };
 

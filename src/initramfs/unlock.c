@@ -6,20 +6,21 @@
  *   descriptors      one device at a time
  *   hostile inputs   all that lies on the disk: partition names, LUKS2 header, token, trailer, manifest; the kernel
  *                    command line, which may choose a slot and nothing else
- *   trusted inputs   the initramfs itself (configuration, firmware root), the TPM
+ *   trusted inputs   the initramfs itself (configuration, firmware root of version 0), the TPM
  *   can never        write to a disk, mount, give a root that nobody signed, try another slot
  *
- * Partition, token, TPM, dm-crypt, trailer, manifest, dm-verity, /run/reseal/booted, in this order, once.  A failure
- * takes down what was opened, says why, and ends with 1: whoever called reboots, and the bootloader, which has counted
- * this attempt, goes on to the other slot.  Choosing that one here would be a fallback nobody counted.
+ * Partition, token, TPM, dm-crypt, record, roots, trailer, manifest, dm-verity, /run/reseal/booted, in this order,
+ * once.  A failure takes down what was opened, says why, and ends with 1: whoever called reboots, and the bootloader,
+ * which has counted this attempt, goes on to the other slot.  Choosing that one here would be a fallback nobody
+ * counted.
  */
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@
 #include "advice.h"
 #include "device.h"
 #include "proof.h"
+#include "roots.h"
 #include "unlock-config.h"
 #include "unseal.h"
 
@@ -57,6 +59,7 @@ typedef struct Unlock {
         uint64_t slot_size;
         TpmSealed sealed;
         uint8_t token_bundle_id[32];
+        TpmRecord record;
         Proof proof;
         char crypt_name[NAME_MAX_MAPPER + 8];
         bool crypt_open, verity_open;
@@ -94,8 +97,7 @@ static int choose_slot(Unlock *u, RsError *err) {
                 if (r < 0)
                         return r;
         }
-        r = unlock_config_slot(&u->config, u->options->class_name, u->boot_name, &u->slot, err);
-        return r < 0 ? r : anchors_load(u->config.firmware_root, &u->anchors, err);
+        return unlock_config_slot(&u->config, u->options->class_name, u->boot_name, &u->slot, err);
 }
 
 static int wait_for_device(Unlock *u, RsError *err) {
@@ -139,6 +141,19 @@ static int open_crypt(Unlock *u, RsError *err) {
                 return r;
         u->crypt_open = true;
         return 0;
+}
+
+/* Whom to believe, and from which epoch on: the TPM says it. */
+static int ask_record(Unlock *u, RsError *err) {
+        uint64_t before = clock_boottime_usec();
+        int r;
+
+        r = roots_record(&u->config.tpm, u->sealed.srk_name, &u->record, err);
+        u->tpm_usec += clock_boottime_usec() - before;
+        if (r < 0)
+                return r;
+        return roots_find(&u->config, &u->record, SYSFS_BLOCK, u->started_usec + u->options->timeout_usec, &u->anchors,
+                          err);
 }
 
 static int open_verity(Unlock *u, RsError *err) {
@@ -199,6 +214,8 @@ static int unlock(Unlock *u, RsError *err) {
                 r = wait_for_device(u, err);
         if (r == 0)
                 r = open_crypt(u, err);
+        if (r == 0)
+                r = ask_record(u, err);
         if (r == 0)
                 r = open_verity(u, err);
         return r < 0 ? r : write_booted(u, err);

@@ -81,6 +81,11 @@ int note_came_up(Installer *i, RsError *err);
 int next_change(Installer *i, InstallAsker asker, BootChange change, const char *name, RsError *err);
 /* POLICY: not his to ask. */
 int next_check_asker(const Installer *i, InstallAsker asker, WriterMark what, RsError *err);
+/*
+ * boot-copies.c: the set stands in the trust area of every luks2 slot but the running one's, where the initramfs finds
+ * it; `keep` stays there, too.
+ */
+int boot_copies_write(Installer *i, Span set, Span keep, RsError *err);
 /* running.c */
 int read_booted(Installer *i, InstallBooted *ret, RsError *err);
 /* The running slot's entry in the boot state; STATE when the two contradict each other. */

@@ -24,9 +24,11 @@
 
 #include <reseal/base/clock.h>
 #include <reseal/base/file.h>
+#include <reseal/format/trust-set.h>
 #include <reseal/pki/timestamp.h>
 #include <reseal/tpm/chain.h>
 #include <reseal/tpm/clock.h>
+#include <reseal/trust/chain.h>
 
 #include "engine.h"
 
@@ -89,8 +91,6 @@ static int load_files(Installer *i, RsError *err) {
         r = file_read(i->device.state_fd, FILE_STATEMENT, FILE_MAX, &statement, &size, err);
         if (r > 0 && rules.source_root)
                 r = freshness_restore(SPAN(statement, size), &rules, &k->freshness, err);
-        if (r >= 0)
-                r = file_read(i->device.state_fd, FILE_ACCEPTED, LINK_SET_MAX, &k->accepted, &k->accepted_size, err);
         if (r < 0)
                 return r;
         k->loaded = true;
@@ -117,18 +117,83 @@ static int restart_clock(Installer *i, const TpmRecord *next, RsError *err) {
         return r;
 }
 
-/* A trust set that reseal-certstore has put there: committed, then in force. */
-static int adopt(Installer *i, RsError *err) {
+/* Before a trust set is adopted: it is asked for the root of this link. */
+static int load_link(Installer *i, RsError *err) {
+        Knowledge *k = &i->knowledge;
+        int r = k->accepted ? 0 : file_read(i->device.state_fd, FILE_ACCEPTED, LINK_SET_MAX, &k->accepted,
+                                            &k->accepted_size, err);
+
+        return r < 0 ? r : 0;
+}
+
+/*
+ * A set that takes roots away may not take the running slot's away: the initramfs would not start it any more.  Which
+ * root that is, the link that was kept of the recorded release says, as long as that release is what runs.
+ */
+static int check_next(Installer *i, const TrustNext *next, RsError *err) {
+        const Knowledge *k = &i->knowledge;
+        const TpmRecord *record = &i->tpm.record;
+        InstallBooted booted;
+        ChainRecord from;
+        int r;
+
+        if (!next->drops_roots)
+                return 0;
+        r = read_booted(i, &booted, err);
+        if (r == 0)
+                r = tpm_record_chain(record, &from, err);
+        if (r < 0)
+                return r;
+        if (record->empty ||
+            (booted.has_manifest && memcmp(booted.manifest, record->manifest_digest, RS_DIGEST_SIZE) != 0))
+                return rs_fail(err, TRUST_SET, "trust set version %llu takes a root away and waits: what runs is not the "
+                               "release accepted last", (unsigned long long) next->version);
+        if (!chain_signer_stands(&from, SPAN(k->accepted, k->accepted ? k->accepted_size : 0), next->firmware))
+                return rs_fail(err, TRUST_SET, "trust set version %llu waits: the running release is not known to stand "
+                               "under a root of it and would not start again", (unsigned long long) next->version);
+        return 0;
+}
+
+/* A trust set that reseal-certstore has put there: where the initramfs finds it, committed, then in force. */
+static int adopt_one(Installer *i, RsError *err) {
         TpmRecord next;
+        TrustNext set;
+        Span before;
         int r = trust_store_look(i->knowledge.store, &i->tpm.record, &next, err);
 
         if (r <= 0)
                 return r;
-        r = next.time_floor < i->tpm.record.time_floor ? restart_clock(i, &next, err) : commit(i, &next, err);
+        trust_store_next(i->knowledge.store, &set);
+        r = check_next(i, &set, err);
+        if (r == 0)
+                r = trust_store_signed(i->knowledge.store, &i->tpm.record, &before, err);
+        if (r == 0)
+                r = boot_copies_write(i, set.set, before, err);
+        if (r == 0)
+                r = next.time_floor < i->tpm.record.time_floor ? restart_clock(i, &next, err) : commit(i, &next, err);
         if (r == 0)
                 r = trust_store_adopted(i->knowledge.store, &next, err);
         if (r == 0 && i->knowledge.loaded)
                 review_statement(i);
+        return r < 0 ? r : 1;
+}
+
+/* One after the other: each is judged by the one before.  While a slot is being written it is not ours to write to. */
+static int adopt(Installer *i, RsError *err) {
+        Knowledge *k = &i->knowledge;
+        Span now;
+        int r = 1;
+
+        if (i->slot_fd >= 0)
+                return 0;
+        for (unsigned n = 0; r > 0 && n <= TRUST_SETS_KEPT; n++)
+                r = adopt_one(i, err);
+        if (r < 0 || k->copies_kept || i->tpm.record.trust_version == 0)
+                return r;
+        r = trust_store_signed(k->store, &i->tpm.record, &now, err);
+        if (r == 0)
+                r = boot_copies_write(i, now, SPAN_NULL, err);
+        k->copies_kept = r == 0;
         return r;
 }
 
@@ -185,6 +250,9 @@ int knowledge_refresh(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
+        r = load_link(i, err);
+        if (r < 0)
+                return r;
         /* What lies there and is no good set changes nothing; reseal-certstore would not have stored it: it is told. */
         (void) adopt(i, &why);
         note_alarm(&i->knowledge, INSTALL_ALARM_TRUST_SET, &why);

@@ -35,6 +35,7 @@ typedef struct Knowledge {
         size_t links_size;
         uint8_t *accepted;       /* the link of the release accepted last, NULL: none kept */
         size_t accepted_size;
+        bool copies_kept;        /* the set in force stands where the next start finds it */
 } Knowledge;
 
 /* The TPM's state into i->tpm, store and clock in step with it; adopts a new trust set.  First of every request. */

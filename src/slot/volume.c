@@ -9,7 +9,8 @@
  *
  * On the slot the order is: erase (the old key is gone before new data comes, W3), data, and the header last (W6):
  * key slots and secondary copy, flush, primary copy, flush.  A cut before the first flush leaves no header, one
- * after it a header that libcryptsetup repairs; the boot flag turns later in any case.
+ * after it a header that libcryptsetup repairs; the boot flag turns later in any case.  The trust area at the end of
+ * the header area belongs to no installation: erase and commit go around it (trust-area.h).
  *
  * The passphrase is 256 random bits in hexadecimal, so PBKDF2 with 1000 iterations is no weakness; Argon2 would only
  * ask for memory in the initramfs, and GRUB could not read it.
@@ -26,6 +27,7 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/file.h>
 #include <reseal/format/limits.h>
+#include <reseal/slot/trust-area.h>
 #include <reseal/slot/volume.h>
 
 #include "luks.h"
@@ -281,7 +283,7 @@ static int write_area(const Area *a, size_t from, size_t to, RsError *err) {
 }
 
 static int check_area(const Area *a, RsError *err) {
-        for (size_t at = 0; at < SLOT_DATA_OFFSET; at += PIECE_SIZE) {
+        for (size_t at = 0; at < SLOT_TRUST_OFFSET; at += PIECE_SIZE) {
                 int r;
 
                 r = area_want(a, at, PIECE_SIZE, err);
@@ -302,10 +304,12 @@ int slot_volume_erase(int slot_fd, RsError *err) {
 
         r = area_open(slot_fd, NULL, &a, err);
         if (r == 0)
-                r = write_area(&a, 0, SLOT_DATA_OFFSET, err);
+                r = write_area(&a, 0, SLOT_TRUST_OFFSET, err);
         if (r == 0)
                 r = flush(slot_fd, err);
-        return r < 0 ? r : check_area(&a, err);
+        if (r == 0)
+                r = check_area(&a, err);
+        return r < 0 ? r : trust_area_clean(slot_fd, err);
 }
 
 int slot_volume_commit(int slot_fd, const char *path, RsError *err) {
@@ -314,7 +318,7 @@ int slot_volume_commit(int slot_fd, const char *path, RsError *err) {
 
         r = area_open(slot_fd, path, &a, err);
         if (r == 0)
-                r = write_area(&a, METADATA_SIZE, SLOT_DATA_OFFSET, err);
+                r = write_area(&a, METADATA_SIZE, SLOT_TRUST_OFFSET, err);
         if (r == 0)
                 r = flush(slot_fd, err);
         if (r == 0)

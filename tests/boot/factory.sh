@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/boot/factory.sh [--loader NAME] [--tries N] [--more] [--health] [--hooks] [--blank] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
+# tests/boot/factory.sh [--loader NAME] [--tries N] [--more] [--health] [--hooks] [--blank] [--roots] WORK [PORT] - a device as it leaves the factory, and its source, for the machine of vm.py:
 #
 #   WORK/disk.img       GPT: ESP (loader, kernel and initramfs of both slots), boot state, slots A and B, reseal-data
 #   WORK/dev/tpm        the TPM's state, provisioned
@@ -14,13 +14,15 @@
 # Slot A is written by the writer itself, here, with the TPM that the machine will have: it is an installation like any
 # other, only that the device does not run yet.  Needs root.
 #
+# --roots: release 2 stands under root 2; two trust sets lie in /etc/reseal/sets: 1 names both roots (and a third), 2 takes root 1 out.
+#
 # --blank: nothing of that.  The TPM is new, slot A and the data partition are zeros; slot B is the factory system, which
 # makes the device at its first start (reseal-firstboot).  Release 2 is built and not published: no device is known.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=${SOURCE_ROOT:-$(cd "$here/../.." && pwd)} build=${BUILD_ROOT:-$root/build}
-loader=grub tries=3 more= hooks= health= blank=
+loader=grub tries=3 more= hooks= health= blank= roots=
 while [[ ${1:-} = --* ]]; do
         case $1 in
         --loader) loader=$2 && shift ;;
@@ -29,6 +31,7 @@ while [[ ${1:-} = --* ]]; do
         --hooks) hooks=yes ;;
         --health) health=yes ;;
         --blank) blank=yes ;;
+        --roots) roots=yes ;;
         *) exit 2 ;;
         esac
         shift
@@ -73,7 +76,29 @@ C
         loader_etc
         # a release is good when its daemon runs and the checks of its image pass
         [ -z "$health" ] || printf '[health]\nunits=reseald.service\nsettle=2s\nchecks=/etc/reseal/health.d\ndeadline=10min\n' >"$work/etc/reseal/health.conf"
-        chmod 644 "$work"/etc/reseal/*
+        chmod 644 "$work"/etc/reseal/*.*
+}
+
+# The sets of docs/keys.md, drill 6, as the roots make them, and an authority under the root that stays.
+trust_sets() {
+        local fw=$work/pki/firmware ceremony=("$build/src/bundle/reseal-bundle" ceremony) sets=$work/etc/reseal/sets
+        mkdir -p "$sets"
+        cat "$fw"/root2.pem "$fw"/root3.pem >"$work/roots-2.pem"
+        "${ceremony[@]}" trust-set --line gateway --set-version 1 --quorum 2 --firmware "$fw/roots.pem" --source "$work/pki/source/root.pem" \
+                --cert "$fw/root.pem" --key "$fw/root.key" -o "$sets/1.rts"
+        "${ceremony[@]}" countersign --cert "$fw/root2.pem" --key "$fw/root2.key" "$sets/1.rts"
+        "${ceremony[@]}" trust-set --line gateway --set-version 2 --quorum 2 --firmware "$work/roots-2.pem" --source "$work/pki/source/root.pem" \
+                --cert "$fw/root2.pem" --key "$fw/root2.key" -o "$sets/2.rts"
+        "${ceremony[@]}" countersign --cert "$fw/root3.pem" --key "$fw/root3.key" "$sets/2.rts"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -batch -days 3650 -subj '/CN=Firmware Authority 2' \
+                -CA "$fw/root2.pem" -CAkey "$fw/root2.key" -addext basicConstraints=critical,CA:TRUE \
+                -addext keyUsage=critical,keyCertSign,cRLSign -keyout "$fw/authority2.key" -out "$fw/authority2.pem" 2>/dev/null
+}
+
+new_authority() {
+        cp "$work/pki/firmware/authority2.key" "$work/pki/firmware/authority.key"
+        cp "$work/pki/firmware/authority2.pem" "$work/pki/firmware/authority.pem"
+        cp "$work/pki/firmware/authority2.pem" "$work/pki/firmware/chain.pem"
 }
 
 # The writer on this machine, which "runs" slot B of a device that has not started yet, installs release 1 to A.
@@ -86,6 +111,7 @@ slot_a() {
         truncate -s "${slot_mib}M" "$d/slot-a" "$d/slot-b"
         source_up
         bundle r1.rsb 1 "$work/rootfs-1"
+        [ -z "$roots" ] || new_authority
         bundle r2.rsb 2 "$work/rootfs-2"
         if [ -n "$more" ]; then
                 bundle r3.rsb 3 "$work/rootfs-3"
@@ -198,6 +224,7 @@ mkdir -p "$work"
 "$here/tree.sh" "$cache"
 "$root/tests/fixtures/make-pki.sh" "$work/pki" >/dev/null
 etc
+[ -z "$roots" ] || trust_sets
 "$here/image.sh" "$cache" "$build" "$work" ${more:+3=panic 4 5=hang 6=sick}
 [ -z "$hooks" ] || "$here/hooks.sh" "$cache" "$work"
 slot_mib=$((($(stat -c %s "$work/rootfs-1") + $(stat -c %s "$work/rootfs-2")) / 2 / 1048576 + 16))

@@ -102,6 +102,7 @@ F
         ln -s ../boot-test-network.service ../boot-test-up.service /usr/lib/systemd/system/reseald.service \
                 "$root/etc/systemd/system/multi-user.target.wants/"
         ln -s /usr/lib/systemd/system/reseal-writer.socket "$root/etc/systemd/system/sockets.target.wants/"
+        ln -s /usr/lib/systemd/system/reseal-certstore.socket "$root/etc/systemd/system/sockets.target.wants/"
         cp -a "$work/etc/." "$root/etc/"
         chown -R root:root "$root/etc/reseal"
         install -d "$root/etc/reseal/health.d"

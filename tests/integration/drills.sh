@@ -354,6 +354,11 @@ trust_set() {
     cp "$work/one.rts" "$work/v1.rts"
     ceremony countersign --cert "$pki/firmware/root2.pem" --key "$pki/firmware/root2.key" "$work/v1.rts"
     ceremony countersign --cert "$pki/firmware/root4.pem" --key "$pki/firmware/root4.key" "$work/v1.rts"
+    # ... and the one behind it, without the root under which every device still runs
+    cat "$pki"/firmware/root{4,5}.pem >"$work/newest-roots.pem"
+    ceremony trust-set --line gateway --quorum 2 --firmware "$work/newest-roots.pem" --recovery "$pki/recovery/recovery.pem" \
+        --cert "$pki/firmware/root4.pem" --key "$pki/firmware/root4.key" --set-version 2 -o "$work/v2.rts"
+    ceremony countersign --cert "$pki/firmware/root5.pem" --key "$pki/firmware/root5.key" "$work/v2.rts"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -batch -days 3650 -subj '/CN=Firmware Authority 5' \
         -CA "$pki/firmware/root5.pem" -CAkey "$pki/firmware/root5.key" -addext basicConstraints=critical,CA:TRUE \
         -addext keyUsage=critical,keyCertSign,cRLSign -keyout "$pki/firmware/authority5.key" \
@@ -362,7 +367,10 @@ trust_set() {
     bridge set4 4
     authority=authority
     order authority authority5
-    before_install=apply_set both set4 4 r1 r3
+    older=Certificate keep=set before_install=apply_set both set4 4 r1 r3
+    wake behind.set
+    expect "$drill: the second set is taken when a release under a root of it runs" 2 "$(ctl --json posture | jq '.["trust-version"]')"
+    put_to_sleep
 }
 certstore_up() {
     socket=$work/dev/certstore.sock
@@ -377,8 +385,9 @@ apply_set() {
     certstore_up
     expect "$drill: one root is no quorum" '*TrustSet*' "$("$certstore" --socket "$socket" --apply "$work/one.rts" 2>&1 || true)"
     expect "$drill: the set is taken" 'trust set version 1 stored' "$("$certstore" --socket "$socket" --apply "$work/v1.rts" 2>&1 || true)"
+    expect "$drill: the next one, too" 'trust set version 2 stored' "$("$certstore" --socket "$socket" --apply "$work/v2.rts" 2>&1 || true)"
     restart_writer
-    expect "$drill: the device goes by it" 1 "$(ctl --json posture | jq '.["trust-version"]')"
+    expect "$drill: the device goes by the first, the second would strand what runs" 1 "$(ctl --json posture | jq '.["trust-version"]')"
     take_order "$@"
 }
 

@@ -18,6 +18,8 @@
 #include <reseal/crypto/hashtree.h>
 
 #define SLOT_DATA_OFFSET (4u << 20)        /* of a luks2 slot: both headers and the key slot area */
+#define SLOT_TRUST_OFFSET (3u << 20)       /* in it: two copies of a trust set (trust-area.h) */
+#define SLOT_TRUST_COPY (512u << 10)       /* of each */
 #define SLOT_TRAILER_MAGIC "RSTRAIL1"
 #define SLOT_LOCATOR_MAGIC "RSLOCAT1"
 
