@@ -2,11 +2,11 @@
 /*
  * proof - from a trailer to a root hash, one statement after the other.
  *
- * Signature first: path to the firmware root that the initramfs carries, purpose "image signing", algorithms.  Expiry
+ * Signature first: path to a firmware root in force (roots.h), purpose "image signing", algorithms.  Expiry
  * is not judged: a release must start for as long as the device lives, and at this moment nobody knows the time.  What
  * may be installed was judged by the writer's gate; here it is only asked whether what is in the slot is what was
- * signed, complete, in its place, for this line and board, and of this slot's class.  Going back is stopped by the TPM,
- * whose policy has opened the slot already; why the signer chain is not walked again: docs/decisions/009.
+ * signed, complete, in its place, for this line and board, of this slot's class, and of no older epoch than the record
+ * in the TPM; why the signer chain is not walked again: docs/decisions/009.
  */
 #include <string.h>
 
@@ -56,6 +56,24 @@ static int check_device(const Manifest *m, const ProofWanted *wanted, RsError *e
         return rs_fail(err, COMPATIBLE, "the release does not name %s", wanted->compatible);
 }
 
+/*
+ * Whose header opened says nothing about who made it: whoever reaches the TPM can seal a key for any FLOOR.  What was
+ * signed says which release this is, and the record, which only the gate's secret moves, how far this device has come.
+ * An older release of the same epoch is the fallback (docs/decisions/009).
+ */
+static int check_record(const Proof *p, const TpmRecord *record, RsError *err) {
+        const Manifest *m = p->manifest;
+
+        if (m->epoch < record->floor_epoch)
+                return rs_fail(err, ROLLBACK, "a release of security epoch %u, this device has reached %u", m->epoch,
+                               record->floor_epoch);
+        if (!record->empty && m->release == record->release &&
+            memcmp(p->bundle_id, record->manifest_digest, sizeof(p->bundle_id)) != 0)
+                return rs_fail(err, CHAIN_FORK, "another release %llu than the one this device has accepted",
+                               (unsigned long long) m->release);
+        return 0;
+}
+
 static int find_image(const SlotTrailer *t, const char *class_name, Proof *p, RsError *err) {
         if (t->image_number >= p->manifest->n_images)
                 return rs_fail(err, SLOT_CONTENT, "image %u of %u", t->image_number, p->manifest->n_images);
@@ -88,6 +106,8 @@ int proof_make(const SlotTrailer *trailer, uint64_t slot_size, const ProofWanted
                 r = check_names(trailer, token_bundle_id, &p, err);
         if (r == 0)
                 r = check_device(p.manifest, wanted, err);
+        if (r == 0)
+                r = check_record(&p, wanted->record, err);
         if (r == 0)
                 r = find_image(trailer, wanted->class_name, &p, err);
         if (r == 0)

@@ -7,7 +7,7 @@
  * Trust:    the trailer is hostile; a Proof was signed by the firmware domain and speaks for the image that is there
  * Owns:     a Proof owns its manifest; image points into it
  * Units:    bytes
- * Errors:   those of pki/cms.h, MANIFEST, LINE, COMPATIBLE, SLOT_CLASS, SLOT_CONTENT, SIZE
+ * Errors:   those of pki/cms.h, MANIFEST, ROLLBACK, CHAIN_FORK, LINE, COMPATIBLE, SLOT_CLASS, SLOT_CONTENT, SIZE
  * Context:  no I/O
  * Programs: initramfs
  */
@@ -15,10 +15,12 @@
 #include <reseal/pki/path.h>
 #include <reseal/slot/layout.h>
 #include <reseal/slot/trailer.h>
+#include <reseal/tpm/state.h>
 
 /* What this slot of this device takes. */
 typedef struct ProofWanted {
         const char *line, *compatible, *class_name;
+        const TpmRecord *record;        /* what the gate has accepted last */
 } ProofWanted;
 
 typedef struct Proof {

@@ -161,6 +161,7 @@ static int open_verity(Unlock *u, RsError *err) {
                 .line = u->config.line,
                 .compatible = u->config.compatible,
                 .class_name = u->options->class_name,
+                .record = &u->record,
         };
         _cleanup_(slot_trailer_done) SlotTrailer trailer = { 0 };
         _cleanup_(closep) int fd = -EBADF;

@@ -23,7 +23,8 @@
 #define SLOT_SIZE (16u << 20)
 #define IMAGE_SIZE (2u << 20)
 
-static const ProofWanted wanted = { .line = "gateway", .compatible = "board", .class_name = "rootfs" };
+static TpmRecord record = { .empty = true };
+static const ProofWanted wanted = { .line = "gateway", .compatible = "board", .class_name = "rootfs", .record = &record };
 static TrustAnchors *root;
 static Encoder good_cms;
 static uint8_t good_id[32];
@@ -135,8 +136,10 @@ static void header_trailer_and_manifest_must_name_one_release(void **state) {
 }
 
 static void release_of_another_line_or_board_is_refused(void **state) {
-        static const ProofWanted other[] = { { .line = "gateways", .compatible = "board", .class_name = "rootfs" },
-                                             { .line = "gateway", .compatible = "boar", .class_name = "rootfs" } };
+        static const ProofWanted other[] = { { .line = "gateways", .compatible = "board", .class_name = "rootfs",
+                                               .record = &record },
+                                             { .line = "gateway", .compatible = "boar", .class_name = "rootfs",
+                                               .record = &record } };
         static const RsReason reasons[] = { RS_REASON_LINE, RS_REASON_COMPATIBLE };
         SlotTrailer t = trailer_of(&good_cms, good_id);
 
@@ -149,6 +152,37 @@ static void release_of_another_line_or_board_is_refused(void **state) {
                 assert_int_equal(err.reason, reasons[i]);
                 assert_null(p.manifest);
         }
+}
+
+/*
+ * The key was unsealed: whoever reaches the TPM can have sealed it.  The release in the fixture is number 1 of epoch 0; what
+ * the TPM remembers decides, in each row.
+ */
+static void who_sealed_the_key_does_not_matter_the_record_decides(void **state) {
+        static const struct {
+                uint64_t release;
+                uint32_t floor_epoch;
+                bool empty, same;
+                RsReason reason;
+        } rows[] = {
+                { 0, 0, true, false, RS_REASON_NONE },         /* nothing was ever accepted */
+                { 0, 1, true, false, RS_REASON_ROLLBACK },
+                { 1, 0, false, true, RS_REASON_NONE },         /* the accepted one */
+                { 1, 0, false, false, RS_REASON_CHAIN_FORK },  /* another one of that number */
+                { 2, 0, false, false, RS_REASON_NONE },        /* the fallback */
+                { 2, 1, false, false, RS_REASON_ROLLBACK },    /* ... of an epoch that has passed */
+                { 1, 1, false, true, RS_REASON_ROLLBACK },
+        };
+        SlotTrailer t = trailer_of(&good_cms, good_id);
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                record = (TpmRecord){ .empty = rows[i].empty, .release = rows[i].release, .floor_epoch = rows[i].floor_epoch };
+                if (rows[i].same)
+                        memcpy(record.manifest_digest, good_id, sizeof(good_id));
+                assert_int_equal(judge(&t, good_id), rows[i].reason);
+        }
+        record = (TpmRecord){ .empty = true };
 }
 
 static void image_must_be_of_the_manifest_and_of_the_class(void **state) {
@@ -189,6 +223,7 @@ int main(void) {
                 cmocka_unit_test(manifest_with_a_flipped_bit_is_refused),
                 cmocka_unit_test(header_trailer_and_manifest_must_name_one_release),
                 cmocka_unit_test(release_of_another_line_or_board_is_refused),
+                cmocka_unit_test(who_sealed_the_key_does_not_matter_the_record_decides),
                 cmocka_unit_test(image_must_be_of_the_manifest_and_of_the_class),
                 cmocka_unit_test(trailer_must_stand_where_the_signed_size_puts_it),
         };
