@@ -241,12 +241,16 @@ static void tell(const Unlock *u) {
 }
 
 static void complain(const Unlock *u, const RsError *err) {
+        const char *name = u->boot_name ? u->boot_name : "?";
+        char slot[4 * 64 + 1]; /* what the kernel command line says, which need not be a name */
+
+        (void) text_escape(SPAN(name, strlen(name)), slot, sizeof(slot));
         (void) fprintf(stderr,
                        "reseal-unlock: slot %s cannot be started: %s (%s)\n"
                        "reseal-unlock: %s\n"
                        "reseal-unlock: %s\n"
                        "reseal-unlock: The device restarts; the bootloader has counted this attempt.\n",
-                       u->boot_name ? u->boot_name : "?", rs_reason_text(err->reason), rs_reason_name(err->reason),
+                       slot, rs_reason_text(err->reason), rs_reason_name(err->reason),
                        err->text, advice_for(err->reason));
 }
 
