@@ -226,7 +226,7 @@ static int fill(Ask *a, const char *text, Span bytes, RsError *err) {
                 if (encoder_finish(&a->crl) < 0)
                         return rs_fail_oom(err);
         }
-        if (a->kind == ASK_CERTIFY) {
+        if (a->kind == ASK_CERTIFY && bytes.size > 0) {
                 a->nonce_size = bytes.size < sizeof(a->nonce) ? bytes.size : sizeof(a->nonce);
                 memcpy(a->nonce, bytes.data, a->nonce_size);
         }
