@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * escrow - ownerAuth and lockoutAuth between making them and handing them over.
+ * escrow - ownerAuth, lockoutAuth and endorsementAuth between making them and handing them over.
  *
  * They are needed to clear or redefine what protects against rollback, so they must leave the device: this
  * program makes them, writes them once, sets them, and keeps nothing.  The file is written and flushed
@@ -27,6 +27,7 @@
 void escrow_done(Escrow *e) {
         e->owner = secret_free(e->owner);
         e->lockout = secret_free(e->lockout);
+        e->endorsement = secret_free(e->endorsement);
 }
 
 int escrow_random(Secret **ret, RsError *err) {
@@ -43,19 +44,19 @@ int escrow_random(Secret **ret, RsError *err) {
         }
 }
 
-int escrow_make(Escrow *ret, RsError *err) {
-        Escrow e = { 0 };
-        int r;
+int escrow_make(Escrow *e, bool owner, bool lockout, bool endorsement, RsError *err) {
+        Secret **const made[] = { owner && !e->owner ? &e->owner : NULL, lockout && !e->lockout ? &e->lockout : NULL,
+                                  endorsement && !e->endorsement ? &e->endorsement : NULL };
+        int any = 0;
 
-        r = escrow_random(&e.owner, err);
-        if (r >= 0)
-                r = escrow_random(&e.lockout, err);
-        if (r < 0) {
-                escrow_done(&e);
-                return r;
+        for (size_t i = 0; i < ELEMENTSOF(made); i++) {
+                int r = made[i] ? escrow_random(made[i], err) : 0;
+
+                if (r < 0)
+                        return r;
+                any |= made[i] != NULL;
         }
-        *ret = e;
-        return 0;
+        return any;
 }
 
 static int take_auth(const char *value, Secret **ret, RsError *err) {
@@ -80,6 +81,8 @@ static int on_key(void *userdata, const char *section, const char *key, const ch
                 return take_auth(value, &e->owner, err);
         if (strcmp(key, "lockout-auth") == 0)
                 return take_auth(value, &e->lockout, err);
+        if (strcmp(key, "endorsement-auth") == 0)
+                return take_auth(value, &e->endorsement, err);
         return strcmp(key, "device") == 0;
 }
 
@@ -92,34 +95,50 @@ int escrow_read(const char *path, Escrow *ret, RsError *err) {
         r = config_read(path, on_key, &e, err);
         if (r < 0)
                 return r;
-        if (!e.owner)
-                return rs_fail(err, CONFIG, "%s: no owner-auth", path);
+        if (!e.owner && !e.endorsement)
+                return rs_fail(err, CONFIG, "%s: no authorization value", path);
         *ret = e;
         e = (Escrow){ 0 };
         return 1;
 }
 
-int escrow_write(const char *path, const char *serial, const Escrow *e, RsError *err) {
-        char owner[HEX_SIZE(AUTH_SIZE)], lockout[HEX_SIZE(AUTH_SIZE)] = "";
-        char text[512];
-        int n, r = 0;
+static int put_line(char *text, size_t size, size_t *at, const char *key, const Secret *value) {
+        char hex[HEX_SIZE(AUTH_SIZE)];
+        int n;
 
-        hex_encode(secret_span(e->owner), owner);
-        if (e->lockout)
-                hex_encode(secret_span(e->lockout), lockout);
-        n = snprintf(text, sizeof(text),
-                     "# Authorization values of one device's TPM. Keep them off the device.\n"
-                     "[escrow]\ndevice = %s\nowner-auth = %s\n%s%s%s",
-                     serial, owner, e->lockout ? "lockout-auth = " : "", lockout, e->lockout ? "\n" : "");
+        if (!value)
+                return 0;
+        hex_encode(secret_span(value), hex);
+        n = snprintf(text + *at, size - *at, "%s = %s\n", key, hex);
+        explicit_bzero(hex, sizeof(hex));
+        if (n < 0 || (size_t) n >= size - *at)
+                return -ENOSPC;
+        *at += (size_t) n;
+        return 0;
+}
+
+int escrow_write(const char *path, const char *serial, const Escrow *e, RsError *err) {
+        char text[640];
+        size_t at;
+        int n, r;
+
+        n = snprintf(text, sizeof(text), "# Authorization values of one device's TPM. Keep them off the device.\n"
+                                         "[escrow]\ndevice = %s\n", serial);
         if (n < 0 || (size_t) n >= sizeof(text))
+                return rs_fail(err, INVALID, "serial number too long");
+        at = (size_t) n;
+        r = put_line(text, sizeof(text), &at, "owner-auth", e->owner);
+        if (r == 0)
+                r = put_line(text, sizeof(text), &at, "lockout-auth", e->lockout);
+        if (r == 0)
+                r = put_line(text, sizeof(text), &at, "endorsement-auth", e->endorsement);
+        if (r < 0)
                 r = rs_fail(err, INVALID, "serial number too long");
         else if (strcmp(path, "-") == 0) {
                 if (fputs(text, stdout) < 0 || fflush(stdout) != 0)
                         r = rs_fail_errno(err, errno, "standard output");
         } else
-                r = file_replace(AT_FDCWD, path, SPAN(text, (size_t) n), 0600, err);
+                r = file_replace(AT_FDCWD, path, SPAN(text, at), 0600, err);
         explicit_bzero(text, sizeof(text));
-        explicit_bzero(owner, sizeof(owner));
-        explicit_bzero(lockout, sizeof(lockout));
         return r;
 }

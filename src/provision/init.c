@@ -192,34 +192,37 @@ static int step_requests(Init *i, RsError *err) {
         return r;
 }
 
+/* What an earlier run printed is set and not known here; what is set from a file stands in it again. */
 static int step_lock(Init *i, RsError *err) {
         const char *path = i->options->escrow ? i->options->escrow : "-";
+        const bool owner = !i->posture.owner_auth_set, lockout = !i->posture.lockout_auth_set,
+                   endorsement = !i->posture.endorsement_auth_set;
         Escrow *e = &i->escrow;
-        bool from_file = e->owner;
+        char what[128];
         int r;
 
-        if (i->posture.owner_auth_set && i->posture.lockout_auth_set)
-                return 0;
-        if (i->posture.owner_auth_set)
+        if (!owner && lockout)
                 return rs_fail(err, TPM_STATE,
                                "ownerAuth is set but lockoutAuth is not: anyone could clear this TPM; "
                                "set lockoutAuth with the tool that set ownerAuth");
-        if (!from_file) {
-                r = escrow_make(e, err);
-                if (r < 0)
-                        return r;
-                if (i->posture.lockout_auth_set)
-                        e->lockout = secret_free(e->lockout); /* set by an earlier run, which printed it */
+        if (!owner && !endorsement)
+                return 0;
+        r = escrow_make(e, owner, lockout, endorsement, err);
+        if (r > 0) {
                 r = escrow_write(path, i->options->serial, e, err);
                 if (r < 0)
                         return rs_context(err, "escrow");
         }
-        r = tpm_provision_auth(i->tpm, e->owner, i->posture.lockout_auth_set ? NULL : e->lockout, err);
+        if (r >= 0)
+                r = tpm_provision_auth(i->tpm, owner ? e->owner : NULL, lockout ? e->lockout : NULL,
+                                       endorsement ? e->endorsement : NULL, err);
         if (r < 0)
                 return r;
-        did(i, strcmp(path, "-") == 0
-                               ? "ownerAuth and lockoutAuth set; they were printed and are not kept"
-                               : "ownerAuth and lockoutAuth set; take the escrow file off this device");
+        (void) snprintf(what, sizeof(what), "%s%s set; %s",
+                        !owner ? "" : endorsement ? "ownerAuth, lockoutAuth and " : "ownerAuth and lockoutAuth",
+                        endorsement ? "endorsementAuth" : "",
+                        strcmp(path, "-") == 0 ? "printed and not kept" : "take the escrow file off this device");
+        did(i, what);
         return 0;
 }
 

@@ -80,16 +80,18 @@ int chain_first_record(const Options *o, Tpm *t, const Secret *gate, bool *ret_c
 /* config.c */
 int provision_tpm_config(const char *path, TpmConfig *ret, RsError *err);
 
-/* escrow.c: ownerAuth and lockoutAuth between making them and handing them over */
+/* escrow.c: ownerAuth, lockoutAuth and endorsementAuth between making them and handing them over */
 typedef struct Escrow {
         Secret *owner;
         Secret *lockout;
+        Secret *endorsement;
 } Escrow;
 
 void escrow_done(Escrow *e);
 /* 1 read, 0 there is no such file. */
 int escrow_read(const char *path, Escrow *ret, RsError *err);
-int escrow_make(Escrow *ret, RsError *err);
+/* Makes those that are asked for and not there yet: 1 if any was. */
+int escrow_make(Escrow *e, bool owner, bool lockout, bool endorsement, RsError *err);
 /* "-": standard output, else a new file 0600, durable. */
 int escrow_write(const char *path, const char *serial, const Escrow *e, RsError *err);
 /* Random bytes for an authValue: the last is not zero, since TPMs cut trailing zeros off. */

@@ -68,8 +68,9 @@ static int add_tpm(json_t *receipt, Tpm *t, const uint8_t srk_name[TPM_NAME_SIZE
         for (unsigned i = 0; i < ELEMENTSOF(indices); i++)
                 (void) snprintf(nv[i], sizeof(nv[i]), "0x%08x", indices[i]);
         r = set_new(receipt, "tpm",
-                    json_pack("{s:s, s:b, s:b}", "manufacturer", p.manufacturer, "owner_auth_set",
-                              p.owner_auth_set, "lockout_auth_set", p.lockout_auth_set),
+                    json_pack("{s:s, s:b, s:b, s:b}", "manufacturer", p.manufacturer, "owner_auth_set",
+                              p.owner_auth_set, "lockout_auth_set", p.lockout_auth_set, "endorsement_auth_set",
+                              p.endorsement_auth_set),
                     err);
         if (r >= 0)
                 r = set_new(receipt, "srk", json_pack("{s:s, s:s}", "handle", handle, "name", name), err);

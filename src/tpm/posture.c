@@ -22,6 +22,7 @@ static void take(TpmPosture *p, UINT32 property, UINT32 value) {
                 break;
         case TPM2_PT_PERMANENT:
                 p->owner_auth_set = value & TPMA_PERMANENT_OWNERAUTHSET;
+                p->endorsement_auth_set = value & TPMA_PERMANENT_ENDORSEMENTAUTHSET;
                 p->lockout_auth_set = value & TPMA_PERMANENT_LOCKOUTAUTHSET;
                 p->in_lockout = value & TPMA_PERMANENT_INLOCKOUT;
                 break;

@@ -82,6 +82,7 @@ static int end_as_owner(Tpm *t, int r) {
         if (t->esys) {
                 (void) tpm_set_auth(t, ESYS_TR_RH_OWNER, NULL, &ignored);
                 (void) tpm_set_auth(t, ESYS_TR_RH_LOCKOUT, NULL, &ignored);
+                (void) tpm_set_auth(t, ESYS_TR_RH_ENDORSEMENT, NULL, &ignored);
         }
         return tpm_end(t, r);
 }
@@ -268,7 +269,13 @@ static int change_auth(Tpm *t, ESYS_TR hierarchy, ESYS_TR session, const Secret 
         return rc == TSS2_RC_SUCCESS ? 0 : tpm_fail(t, rc, err, what);
 }
 
-static int auth_inside(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, RsError *err) {
+/*
+ * Nothing of ours lives under the endorsement hierarchy.  With an empty value whoever reaches the TPM sets one that
+ * nobody knows, or switches the hierarchy off until the next start: an enrolment by the maker's key would be at the
+ * mercy of a taken-over reseald.
+ */
+static int auth_inside(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, const Secret *endorsement_auth,
+                       RsError *err) {
         ESYS_TR session;
         int r;
 
@@ -280,14 +287,20 @@ static int auth_inside(Tpm *t, const Secret *owner_auth, const Secret *lockout_a
                 if (r < 0)
                         return r;
         }
+        if (endorsement_auth) {
+                r = change_auth(t, ESYS_TR_RH_ENDORSEMENT, session, endorsement_auth, "set endorsementAuth", err);
+                if (r < 0)
+                        return r;
+        }
         return owner_auth ? change_auth(t, ESYS_TR_RH_OWNER, session, owner_auth, "set ownerAuth", err) : 0;
 }
 
-int tpm_provision_auth(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, RsError *err) {
+int tpm_provision_auth(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, const Secret *endorsement_auth,
+                       RsError *err) {
         int r;
 
         r = tpm_begin(t, err);
         if (r < 0)
                 return r;
-        return end_as_owner(t, auth_inside(t, owner_auth, lockout_auth, err));
+        return end_as_owner(t, auth_inside(t, owner_auth, lockout_auth, endorsement_auth, err));
 }

@@ -94,13 +94,16 @@ fails keep_a_key_of_ones_own 'tpm2_createprimary -Q -C e -c k.ctx && tpm2_evictc
 # --- the hierarchies ----------------------------------------------------------------------------------------------------
 fails clear_with_lockout 'tpm2_clear -c l'
 fails clear_with_platform 'tpm2_clear -c p'
-for h in owner lockout platform; do
+for h in owner lockout endorsement platform; do
         fails "change_the_authorization_of_$h" "tpm2_changeauth -c $h mine"
 done
 fails reset_the_lockout 'tpm2_dictionarylockout -c'
 fails change_the_lockout 'tpm2_dictionarylockout -s -n 1 -t 1 -l 1'
 fails set_a_policy_for_the_owner 'tpm2_setprimarypolicy -C o -L zero -g sha256'
 fails switch_the_owner_hierarchy_off 'tpm2_hierarchycontrol -C o ehEnable clear'
+fails set_a_policy_for_the_endorsement_hierarchy 'tpm2_setprimarypolicy -C e -L zero -g sha256'
+fails switch_the_endorsement_hierarchy_off 'tpm2_hierarchycontrol -C e ehEnable clear'
+fails make_a_key_under_the_endorsement_hierarchy 'tpm2_createprimary -Q -C e -c k.ctx'
 fails switch_it_off_as_platform 'tpm2_hierarchycontrol -C p shEnable clear'
 fails forbid_clearing_as_lockout 'tpm2_clearcontrol -C l s'
 

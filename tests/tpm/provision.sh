@@ -30,7 +30,7 @@ init '' tpm "$d/reseal.conf" 2>"$d/out"
 cat "$d/out"
 grep -q 'storage root key made' "$d/out"
 grep -q 'rollback state made' "$d/out"
-grep -q 'ownerAuth and lockoutAuth set' "$d/out"
+grep -q 'ownerAuth, lockoutAuth and endorsementAuth set' "$d/out"
 for f in identity.tpm unwrap.tpm attest.tpm srk.name; do
         [ "$(stat -c %a "$d/state/keys/$f")" = 640 ] || fail "mode of $f"
 done
@@ -44,7 +44,7 @@ import json, sys
 r = json.load(open(sys.argv[1]))
 assert r['device'] == 'GW-0001' and r['line'] == 'gateway' and r['level'] == 'L1', r
 assert r['srk']['handle'] == '0x81000001' and r['nv']['gate'] == '0x01800204', r
-assert r['tpm']['owner_auth_set'] and r['tpm']['lockout_auth_set'], r
+assert r['tpm']['owner_auth_set'] and r['tpm']['lockout_auth_set'] and r['tpm']['endorsement_auth_set'], r
 assert set(r['keys']) == {'identity', 'unwrap', 'attest'}, r
 P
 ! grep -riq 'auth.*[0-9a-f]\{64\}' "$d/receipt" "$d/state" "$d/out" || fail "an authorization value is kept"
@@ -91,7 +91,7 @@ sed -i 's/^shared = no/shared = yes/' "$d/shared.conf"
 truncate -s 16M "$d/volume"
 "$provision" data --config "$d/shared.conf" --device "$d/volume" 2>"$d/out" || fail "$(cat "$d/out")"
 init 3 tpm3 "$d/shared.conf" 2>"$d/out" || fail "$(cat "$d/out")"
-grep -q 'ownerAuth and lockoutAuth set' "$d/out" || fail "$(cat "$d/out")"
+grep -q 'ownerAuth, lockoutAuth and endorsementAuth set' "$d/out" || fail "$(cat "$d/out")"
 init 3 tpm3 "$d/shared.conf" 2>"$d/out" || fail "$(cat "$d/out")"
 grep -q 'nothing changed' "$d/out" || fail "$(cat "$d/out")"
 
@@ -102,6 +102,11 @@ for i in 0x01800200 0x01800201 0x01800202 0x01800203 0x01800204; do
 done
 ! tpm2_clear -c l >/dev/null 2>&1 || fail "cleared"
 ! tpm2_evictcontrol -C o -c 0x81000001 >/dev/null 2>&1 || fail "evicted the SRK"
+for h in o e l; do
+        ! tpm2_changeauth -c $h mine >/dev/null 2>&1 || fail "changed the authorization of $h"
+done
+! tpm2_hierarchycontrol -C e ehEnable clear >/dev/null 2>&1 || fail "switched the endorsement hierarchy off"
+! tpm2_createprimary -Q -C e -c "$d/ek" >/dev/null 2>&1 || fail "made a key under the endorsement hierarchy"
 tpm2_flushcontext -t >/dev/null 2>&1 || true
 tpm2_flushcontext -l >/dev/null 2>&1 || true
 
@@ -120,6 +125,16 @@ before=$(cd "$d" && find state writer csr escrow receipt -type f -exec sha256sum
 init '' tpm "$d/reseal.conf" 2>"$d/out"
 grep -q 'nothing changed' "$d/out" || fail "$(cat "$d/out")"
 [ "$before" = "$(cd "$d" && find state writer csr escrow receipt -type f -exec sha256sum {} + | sort)" ] || fail "changed"
+
+echo "--- a device of before gets what was not set then, and the rest of the escrow stays"
+tpm2_changeauth -c e -p "hex:$(sed -n 's/^endorsement-auth = //p' "$d/escrow")" || fail "the escrowed endorsementAuth is another"
+grep -v endorsement "$d/escrow" >"$d/escrow.old"
+cat "$d/escrow.old" >"$d/escrow"
+init '' tpm "$d/reseal.conf" 2>"$d/out" || fail "$(cat "$d/out")"
+grep -q ': endorsementAuth set' "$d/out" || fail "$(cat "$d/out")"
+[ "$(grep -v endorsement "$d/escrow")" = "$(cat "$d/escrow.old")" ] || fail "another escrow"
+! tpm2_changeauth -c e mine >/dev/null 2>&1 || fail "endorsementAuth is empty"
+tpm2_changeauth -c e -p "hex:$(sed -n 's/^endorsement-auth = //p' "$d/escrow")" mine || fail "the escrowed endorsementAuth is another"
 
 echo "--- the device CA issues; the certificates are installed"
 openssl req -in "$d/csr/identity.csr" -noout -verify -subject 2>&1 | tee "$d/out"

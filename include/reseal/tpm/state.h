@@ -98,5 +98,6 @@ int tpm_state_recover(Tpm *t, const Secret *gate_auth, const TpmRecord *record, 
 int tpm_provision_srk(Tpm *t, const Secret *owner_auth, uint8_t ret_name[TPM_NAME_SIZE], bool *ret_changed,
                       RsError *err);
 int tpm_provision_nv(Tpm *t, const Secret *owner_auth, const Secret *gate_auth, bool *ret_changed, RsError *err);
-/* Sets values that are still empty; NULL leaves one alone.  lockoutAuth first: ownerAuth set means done. */
-int tpm_provision_auth(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, RsError *err);
+/* Sets values that are still empty; NULL leaves one alone.  ownerAuth last: set, it means that lockoutAuth is, too. */
+int tpm_provision_auth(Tpm *t, const Secret *owner_auth, const Secret *lockout_auth, const Secret *endorsement_auth,
+                       RsError *err);

@@ -76,6 +76,7 @@ typedef struct TpmPosture {
         bool in_lockout;
         bool owner_auth_set;
         bool lockout_auth_set;
+        bool endorsement_auth_set;
         bool platform_open; /* enabled with an empty platformAuth: anyone can undefine, evict, clear */
 } TpmPosture;
 int tpm_posture(Tpm *t, TpmPosture *ret, RsError *err);

@@ -143,7 +143,7 @@ void device_make(Device *d) {
         assert_int_equal(tpm_new(&c, NULL, &t, &err), 0);
         if (tpm_provision_srk(t, NULL, d->srk_name, &changed, &err) < 0 ||
             tpm_provision_nv(t, NULL, d->gate, &changed, &err) < 0 ||
-            tpm_provision_auth(t, d->owner, d->lockout, &err) < 0)
+            tpm_provision_auth(t, d->owner, d->lockout, NULL, &err) < 0)
                 fail_msg("provision: %s (%s)", err.text, err.origin);
         (void) tpm_free(t);
 }
