@@ -66,4 +66,15 @@ done
 refuse nobody_reaches_the_writers_socket in_device setpriv --reuid=nobody --regid=nogroup --clear-groups \
         python3 -c 'import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect("/run/reseal/writer.sock")'
 check services_run_under_their_own_users test "$(ps -o user= -p "$(rig_pid reseald)" | tr -d ' ')" != root
+
+# the way back: not through reseald, even for root; by root's own word to the writer, and told
+rig_note_bundle B "$RIG/r3.rsb"
+rig_reboot
+check release_three_was_booted test "$RIG_BOOTED" = B
+check release_three_is_marked_good in_device resealctl mark good
+refuse nobody_goes_back_through_the_daemon in_device resealctl mark bad booted
+check the_good_slot_stays_good test "$(_rig_grub B_OK)" = 1
+check root_goes_back_by_his_own_word in_device resealctl --below-accepted mark bad booted
+check the_older_slot_is_next test "$(_rig_grub B_OK) $(_rig_grub A_OK)" = "0 1"
+check going_back_is_told sh -c "nsenter -t $RIG_LEADER -a journalctl --no-pager -u reseal-writer | grep -q 'below the release accepted last'"
 e2e_end

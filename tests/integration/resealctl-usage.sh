@@ -42,6 +42,10 @@ for verb in status slots jobs keys; do
 done
 expect 3 "$ctl" install https://localhost/x.rsb
 expect 2 "$ctl" mark bad
+expect 2 "$ctl" --below-accepted status
+expect 2 "$ctl" --below-accepted mark bad
+expect 2 "$ctl" --below-accepted mark bad other
+expect 2 "$ctl" --below-accepted mark worse A
 expect 2 "$ctl" cancel x
 
 for verb in $("$ctl" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
