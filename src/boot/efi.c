@@ -201,10 +201,12 @@ static int good_read(const BootConfig *c, uint32_t *ret, RsError *err) {
         size_t size = 0;
         int r;
 
+        *ret = 0;
+        if (!c->good_path) /* the initramfs, which has no /var */
+                return 0;
         r = file_read(AT_FDCWD, c->good_path, GOOD_BYTES_MAX, &data, &size, err);
         if (r < 0)
                 return r;
-        *ret = 0;
         return r == 0 ? 0 : good_parse(c, (char *) data, ret, err);
 }
 
@@ -463,6 +465,34 @@ static int efi_recover(void *state, const BootConfig *c, BootState *ret, RsError
                 return r;
         v.good = 0;
         state_of(&v, c, ret);
+        return 0;
+}
+
+/* What is in BootOrder counts as good here: the file that says so is not there yet, and the firmware goes by it. */
+int boot_efi_next_good(const BootConfig *c, uint16_t *ret_number, bool *ret_first, char ret_name[BOOT_NAME_MAX],
+                       RsError *err) {
+        uint32_t at = 0;
+        View v;
+        int r;
+
+        r = view_load(c, true, &v, err);
+        if (r < 0)
+                return r;
+        while (v.has_current && at < v.n_order && v.order[at] != v.current)
+                at++;
+        if (!v.has_current || v.has_next || at >= v.n_order) /* a trial: the firmware goes on to the order */
+                return 0;
+        for (uint32_t k = 1; k < v.n_order; k++) {
+                uint16_t number = v.order[(at + k) % v.n_order];
+                int i = slot_of_number(&v, c, number);
+
+                if (i < 0 || !v.active[i] || number == v.current)
+                        continue;
+                memcpy(ret_name, c->names[i], BOOT_NAME_MAX);
+                *ret_number = number;
+                *ret_first = number == v.order[0];
+                return 1;
+        }
         return 0;
 }
 

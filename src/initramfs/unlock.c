@@ -7,12 +7,12 @@
  *   hostile inputs   all that lies on the disk: partition names, LUKS2 header, token, trailer, manifest; the kernel
  *                    command line, which may choose a slot and nothing else
  *   trusted inputs   the initramfs itself (configuration, firmware root of version 0), the TPM
- *   can never        write to a disk, mount, give a root that nobody signed, try another slot
+ *   can never        write to a disk, mount, give a root that nobody signed, open another slot
  *
  * Partition, token, TPM, dm-crypt, record, roots, trailer, manifest, dm-verity, /run/reseal/booted, in this order,
- * once.  A failure takes down what was opened, says why, and ends with 1: whoever called reboots, and the bootloader,
- * which has counted this attempt, goes on to the other slot.  Choosing that one here would be a fallback nobody
- * counted.
+ * once.  A failure takes down what was opened, says why, and ends with 1: whoever called reboots, and the bootloader
+ * goes on to the other slot when it has counted enough, or at once where one start can be named to it (refuse.c).
+ * Opening that one here would be a fallback nobody counted, under a kernel that is not its own.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -36,6 +36,7 @@
 #include "advice.h"
 #include "device.h"
 #include "proof.h"
+#include "refuse.h"
 #include "roots.h"
 #include "unlock-config.h"
 #include "unseal.h"
@@ -48,6 +49,7 @@ typedef struct Options {
         const char *config_path, *class_name, *name;
         const char *slot;               /* NULL: from the kernel command line */
         uint64_t timeout_usec;
+        bool not_started;               /* opened before, and no system came of it */
 } Options;
 
 typedef struct Unlock {
@@ -243,15 +245,17 @@ static void tell(const Unlock *u) {
 static void complain(const Unlock *u, const RsError *err) {
         const char *name = u->boot_name ? u->boot_name : "?";
         char slot[4 * 64 + 1]; /* what the kernel command line says, which need not be a name */
+        char next[128];
 
         (void) text_escape(SPAN(name, strlen(name)), slot, sizeof(slot));
+        refuse(u->options->config_path, u->boot_name, err->reason, next);
         (void) fprintf(stderr,
                        "reseal-unlock: slot %s cannot be started: %s (%s)\n"
                        "reseal-unlock: %s\n"
                        "reseal-unlock: %s\n"
-                       "reseal-unlock: The device restarts; the bootloader has counted this attempt.\n",
+                       "reseal-unlock: The device restarts; %s\n",
                        slot, rs_reason_text(err->reason), rs_reason_name(err->reason),
-                       err->text, advice_for(err->reason));
+                       err->text, advice_for(err->reason), next);
 }
 
 static void close_all(const Unlock *u) {
@@ -270,6 +274,7 @@ static void usage(void) {
                       "      --class CLASS      of the slot, default rootfs\n"
                       "      --name NAME        of the device in /dev/mapper, default root\n"
                       "      --timeout SECONDS  how long to wait for partition and TPM, default 30\n"
+                      "      --not-started      only say that no system came of the slot that was opened\n"
                       "  -c, --config FILE      instead of %s\n"
                       "      --version          print the version\n",
                       RS_PATH_CONF_WRITER);
@@ -279,6 +284,9 @@ static bool set_option(Options *o, int c, const char *value) {
         uint64_t seconds;
 
         switch (c) {
+        case 'N':
+                o->not_started = true;
+                return true;
         case 'c':
                 o->config_path = value;
                 return true;
@@ -308,6 +316,7 @@ static int parse_options(int argc, char **argv, Options *o) {
                 { "config", required_argument, NULL, 'c' },
                 { "help", no_argument, NULL, 'h' },
                 { "name", required_argument, NULL, 'n' },
+                { "not-started", no_argument, NULL, 'N' },
                 { "slot", required_argument, NULL, 's' },
                 { "timeout", required_argument, NULL, 't' },
                 { "version", no_argument, NULL, 'v' },
@@ -351,11 +360,18 @@ int main(int argc, char **argv) {
         if (r > 0)
                 return r - 1;
         (void) snprintf(u.crypt_name, sizeof(u.crypt_name), "%s-crypt", options.name);
+        if (options.not_started) {
+                if (ossl_program(&err) == 0 && choose_slot(&u, &err) == 0)
+                        (void) rs_fail(&err, SLOT_CONTENT, "it was opened, and no system came up from it");
+                complain(&u, &err);
+                return EXIT_SUCCESS;
+        }
         if (ossl_program(&err) < 0 || unlock(&u, &err) < 0) {
                 close_all(&u);
                 complain(&u, &err);
                 return EXIT_FAILURE;
         }
+        refuse_tell();
         tell(&u);
         return EXIT_SUCCESS;
 }

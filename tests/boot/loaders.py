@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the scenarios ask of a bootloader, one class for each that factory.sh knows (efi.py has another one).
+"""What the scenarios (tour.py, damaged.py) ask of a bootloader, one class for each that factory.sh knows (efi.py has another one).
 
 The boot state is told the same way for all of them: {'first': 'B', 'A': 'good', 'B': 2}: a number is attempts left of a
 slot that is not good, 0 one that is not started.

@@ -12,7 +12,7 @@ ID = re.compile(r'"([0-9a-f]{32})"')
 # manual page -> the files whose handlers take its keys
 PARSERS = {
     'docs/man/reseal.conf.5': ['src/reseald/config.c', 'src/tpm/config.c'],
-    'docs/man/writer.conf.5': ['src/writer/config.c', 'src/tpm/config.c', 'src/boot/boot.c', 'src/slot/map.c'],
+    'docs/man/writer.conf.5': ['src/writer/config.c', 'src/tpm/config.c', 'src/boot/boot-config.c', 'src/slot/map.c'],
     'docs/man/health.conf.5': ['src/health/config.c'],
     'docs/man/crypto.conf.5': ['src/base/ossl.c'],
 }

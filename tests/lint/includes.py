@@ -36,7 +36,7 @@ PROGRAMS = {
     'bundle': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust'),
     'source-server': ('base', 'format', 'crypto', 'pki'),
     'provision': ('base', 'format', 'crypto', 'pki', 'tpm', 'boot', 'slot', 'trust'),
-    'initramfs': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust', 'slot'),
+    'initramfs': ('base', 'format', 'crypto', 'pki', 'tpm', 'trust', 'boot', 'slot'),
 }
 
 # Constants only, no library behind it: the limits that bytes of any origin are held against.

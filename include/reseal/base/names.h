@@ -37,12 +37,20 @@
 #define RS_PATH_HEALTH_SOCKET "/run/reseal/health.sock"
 #define RS_PATH_CERTSTORE_SOCKET "/run/reseal/certstore.sock"
 #define RS_PATH_BOOTED "/run/reseal/booted"
+#define RS_PATH_REFUSED "/run/reseal/refused"
+#define RS_PATH_EFIVARS "/sys/firmware/efi/efivars"
 #define RS_PATH_TPM_LOCK "/run/reseal/tpm.lock"
 
 /* In efivarfs: what the writer may write there. */
 #define RS_EFI_GLOBAL_GUID "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #define RS_EFI_BOOT_ORDER "BootOrder-" RS_EFI_GLOBAL_GUID
 #define RS_EFI_BOOT_NEXT "BootNext-" RS_EFI_GLOBAL_GUID
+/* What the initramfs reads and writes there: systemd-boot's, and what it refused, for the next that opens its slot. */
+#define RS_EFI_LOADER_GUID "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+#define RS_EFI_LOADER_ENTRIES "LoaderEntries-" RS_EFI_LOADER_GUID
+#define RS_EFI_LOADER_SELECTED "LoaderEntrySelected-" RS_EFI_LOADER_GUID
+#define RS_EFI_LOADER_ONE_SHOT "LoaderEntryOneShot-" RS_EFI_LOADER_GUID
+#define RS_EFI_REFUSED "ResealRefused-b7f91031-68e1-4e87-8ae9-eb38c8885212"
 
 /* Files of RS_PATH_KEYS, made by reseal-provision; TPM blobs, useless without the TPM. */
 #define RS_FILE_IDENTITY_KEY "identity.tpm"

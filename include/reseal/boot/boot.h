@@ -22,6 +22,7 @@
 #define BOOT_NAME_MAX 32u
 #define BOOT_NAMES_MAX 4u
 #define BOOT_TRIES_UNCOUNTED UINT32_MAX
+#define BOOT_TRIES_MAX 9u /* one digit, so that no write changes the length of the environment */
 /* Starts of a good slot that do not come up before the loader goes on to the next one. */
 #define BOOT_MISSED_MAX 3u
 
@@ -88,6 +89,11 @@ int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err)
 typedef enum BootChange { BOOT_UNBOOTABLE, BOOT_TRY, BOOT_GOOD, BOOT_PRIMARY } BootChange;
 int boot_foresee(Boot *b, BootChange change, const char *name, BootState *ret_now, BootState *ret_then, RsError *err);
 int boot_change(Boot *b, BootChange change, const char *name, RsError *err);
+
+/* efi: the slot behind the one that runs in BootOrder, which is a ring here.  1 = found, with the number of its entry
+ * and whether the order begins with it; 0 = there is none, or this start was a trial. */
+int boot_efi_next_good(const BootConfig *config, uint16_t *ret_number, bool *ret_first, char ret_name[BOOT_NAME_MAX],
+                       RsError *err);
 
 /* For back ends */
 typedef struct BootBackend {
