@@ -14,11 +14,11 @@ depends() {
 }
 
 installkernel() {
-        hostonly='' instmods dm_crypt dm_verity xts aesni_intel sha256_generic sha256_ssse3 tpm_tis tpm_crb tpm_tis_spi
+        hostonly='' instmods dm_crypt dm_verity xts aesni_intel sha256_generic sha256_ssse3 efivarfs tpm_tis tpm_crb tpm_tis_spi
 }
 
 install() {
-        local conf=/etc/reseal/writer.conf crypto=/etc/reseal/crypto.conf fips root
+        local conf=/etc/reseal/writer.conf crypto=/etc/reseal/crypto.conf fips root unit dir
         root=$(sed -n 's/^[[:space:]]*firmware-root[[:space:]]*=[[:space:]]*//p' "${dracutsysrootdir-}$conf")
         inst_multiple reseal-unlock "$conf" "$root"
         if [ -e "${dracutsysrootdir-}$crypto" ]; then
@@ -29,6 +29,15 @@ install() {
         fi
         # loaded by name, so that no list of libraries has it
         inst_libdir_file 'libtss2-tcti-device.so.0*'
-        inst_simple "$moddir/reseal-unlock.service" "$systemdsystemunitdir/reseal-unlock.service"
+        for unit in reseal-unlock reseal-refuse reseal-deadline; do
+                inst_simple "$moddir/$unit.service" "$systemdsystemunitdir/$unit.service"
+        done
         $SYSTEMCTL -q --root "$initdir" add-wants initrd-root-device.target reseal-unlock.service
+        $SYSTEMCTL -q --root "$initdir" add-wants sysinit.target reseal-deadline.service
+        # every way to a shell leads past the restart
+        for unit in emergency rescue dracut-emergency debug-shell; do
+                dir=$initdir$systemdsystemunitdir/$unit.service.d
+                mkdir -p "$dir"
+                printf '[Unit]\nRequires=reseal-refuse.service\nAfter=reseal-refuse.service\n' >"$dir/reseal.conf"
+        done
 }

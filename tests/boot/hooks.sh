@@ -71,18 +71,21 @@ initramfs_tools() {
         chroot "$to" mkinitramfs -o /initrd "$version"
         chroot "$to" lsinitramfs /initrd >"$work/list"
         grep -q '^scripts/local-top/reseal$' "$work/list"
+        grep -q '^scripts/panic/reseal$' "$work/list"
         check initramfs-tools "$work/list"
         mv "$to/initrd" "$work/initrd-initramfs-tools"
         gone "$to"
 }
 
 dracut() {
-        local to
+        local to shell
         to=$(tree dracut)
         unpack "$to" dracut-core dracut cpio zstd
         chroot "$to" dracut --quiet --force --no-hostonly --no-hostonly-cmdline --zstd --tmpdir /tmp /initrd "$version"
         chroot "$to" lsinitrd /initrd >"$work/list"
         grep -q 'initrd-root-device.target.wants/reseal-unlock.service' "$work/list"
+        grep -q 'sysinit.target.wants/reseal-deadline.service' "$work/list"
+        for shell in emergency rescue dracut-emergency; do grep -q "/$shell.service.d/reseal.conf" "$work/list"; done
         check dracut "$work/list"
         mv "$to/initrd" "$work/initrd-dracut"
         gone "$to"
