@@ -294,16 +294,15 @@ int boot_change(Boot *b, BootChange change, const char *name, RsError *err) {
         return set[change](b, name, err);
 }
 
-int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err) {
+int boot_came_up(Boot *b, const char *name, RsError *err) {
         BootSlotState *slot;
-        BootState s, before;
+        BootState s;
         bool changed = false;
         int r;
 
         r = read_for(b, name, &s, &slot, err);
         if (r < 0)
                 return r;
-        before = s;
         for (uint32_t i = 0; i < s.n_slots; i++) {
                 uint32_t wanted = &s.slots[i] == slot ? 0 : BOOT_MISSED_MAX - 1;
 
@@ -312,8 +311,5 @@ int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err)
                 s.slots[i].missed = wanted;
                 changed = true;
         }
-        r = changed ? b->backend->write(b->state, &b->config, &s, false, err) : 0;
-        if (r == 0)
-                *ret_before = before;
-        return r;
+        return changed ? b->backend->write(b->state, &b->config, &s, false, err) : 0;
 }

@@ -84,7 +84,7 @@ static int note_other(Installer *i, const BootSlotState *slot, const InstallRefu
         if (r <= 0) /* of a slot from the factory, or one that is being written, nothing is known */
                 return r;
         if (is_refused)
-                (void) snprintf(text, sizeof(text), "it did not start: %s (%s)", rs_reason_text(refused->reason),
+                (void) snprintf(text, sizeof(text), "the initramfs refused it: %s (%s)", rs_reason_text(refused->reason),
                                rs_reason_name(refused->reason));
         else
                 (void) snprintf(text, sizeof(text), "it did not come up when it was started");
@@ -96,22 +96,19 @@ static int note_other(Installer *i, const BootSlotState *slot, const InstallRefu
         return keep(i, &info, text, err);
 }
 
-int note_came_up(Installer *i, RsError *err) {
+/* The words first: a cut behind them leaves the count, and they are kept once more. */
+int note_came_up(Installer *i, const BootState *state, RsError *err) {
         InstallRefused refused;
-        BootState before;
-        int r;
+        int r = 0;
 
-        r = boot_came_up(i->device.boot, i->booted.slot, &before, err);
-        if (r < 0)
-                return r;
         read_refused(i, &refused);
-        for (uint32_t k = 0; r == 0 && k < before.n_slots; k++) {
-                const BootSlotState *slot = &before.slots[k];
+        for (uint32_t k = 0; r == 0 && k < state->n_slots; k++) {
+                const BootSlotState *slot = &state->slots[k];
 
                 if (strcmp(slot->name, i->booted.slot) != 0)
                         r = note_other(i, slot, &refused, err);
                 else if (slot->good)
                         r = install_report_remove(i->device.state_fd, slot->name, err);
         }
-        return r;
+        return r < 0 ? r : boot_came_up(i->device.boot, i->booted.slot, err);
 }

@@ -73,7 +73,7 @@ int part_finish(Installer *i, RsError *err);
 void part_close(Installer *i);
 void header_path(const Installer *i, uint32_t part, char ret[4096]);
 /* came-up.c: the running slot, i->booted, came up: its count ends; what became of the others is kept for SLOTS. */
-int note_came_up(Installer *i, RsError *err);
+int note_came_up(Installer *i, const BootState *state, RsError *err);
 /*
  * next.c: the one door to the boot state, and the rule about what the next start may lead to; i->booted is read.
  * 1 = done although it leads below the accepted release, because root wants it so.

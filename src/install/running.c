@@ -160,7 +160,7 @@ int install_converge(Installer *i, RsError *err) {
                 if (r < 0)
                         return r;
         }
-        r = note_came_up(i, err);
+        r = note_came_up(i, &state, err);
         if (r < 0)
                 return r;
         r = running->good ? floor_pending(i, err) : 0;

@@ -81,9 +81,9 @@ int boot_set_good(Boot *b, const char *name, RsError *err);        /* W10 */
 int boot_set_primary(Boot *b, const char *name, RsError *err);     /* operator: STATE unless good */
 /*
  * The slot runs: its starts are forgotten, and a good one that has missed all of its own gets one more, so that it is
- * tried again at the next start.  *ret_before: as the loader left it.  Writes only when there is something to change.
+ * tried again at the next start.  Writes only when there is something to change.
  */
-int boot_came_up(Boot *b, const char *name, BootState *ret_before, RsError *err);
+int boot_came_up(Boot *b, const char *name, RsError *err);
 
 /* The same four by name, and what one would make of the state: nothing is written. */
 typedef enum BootChange { BOOT_UNBOOTABLE, BOOT_TRY, BOOT_GOOD, BOOT_PRIMARY } BootChange;
