@@ -136,12 +136,13 @@ EXPORT int cryptsetup_token_open(struct crypt_device *cd, int token, char **pass
         _cleanup_(secret_freep) Secret *text = NULL;
         RsError err = RS_ERROR_INIT;
         const char *json = NULL;
+        int key_slot;
         char *copy;
 
         (void) usrptr; /* an application's pointer: what it points to is not ours to guess */
         if (crypt_token_json_get(cd, token, &json) < 0)
                 return -EINVAL;
-        if (passphrase_of(json, &text, &err) < 0) {
+        if (luks_check_cost(cd, token, &key_slot, &err) < 0 || passphrase_of(json, &text, &err) < 0) {
                 char line[600];
 
                 (void) snprintf(line, sizeof(line), "reseal token %d: %s: %s\n", token,

@@ -343,6 +343,22 @@ static int parse_options(int argc, char **argv, Options *o) {
         return optind < argc ? 3 : 0;
 }
 
+/* The last word: also about what a library or the TPM's driver does not come back from. */
+static void on_alarm(int signal_number) {
+        static const char text[] = "reseal-unlock: not done in time; the device restarts\n";
+
+        (void) signal_number;
+        if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+                _exit(EXIT_FAILURE);
+        _exit(EXIT_FAILURE);
+}
+
+/* Partition, TPM and trust set are each awaited for so long; what the disk decides has had its limits before. */
+static void set_budget(const Options *o) {
+        (void) signal(SIGALRM, on_alarm);
+        (void) alarm((unsigned) (3 * (o->timeout_usec / 1000000) + 60));
+}
+
 int main(int argc, char **argv) {
         Options options = {
                 .config_path = RS_PATH_CONF_WRITER,
@@ -359,6 +375,7 @@ int main(int argc, char **argv) {
         r = parse_options(argc, argv, &options);
         if (r > 0)
                 return r - 1;
+        set_budget(&options);
         (void) snprintf(u.crypt_name, sizeof(u.crypt_name), "%s-crypt", options.name);
         if (options.not_started) {
                 if (ossl_program(&err) == 0 && choose_slot(&u, &err) == 0)

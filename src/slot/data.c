@@ -74,16 +74,18 @@ int data_volume_check(const char *device, Tpm *tpm, RsError *err) {
         _cleanup_(secret_freep) Secret *secret = NULL, *passphrase = NULL;
         _cleanup_(luks_done) Luks l = { 0 };
         TpmSealed sealed;
-        int r;
+        int key_slot, r;
 
         r = load(&l, device, &sealed, err);
+        if (r == 0)
+                r = luks_check_cost(l.cd, 0, &key_slot, err);
         if (r == 0)
                 r = tpm_unseal(tpm, &sealed, &secret, err);
         if (r == 0)
                 r = slot_passphrase(secret, &passphrase, err);
         if (r < 0)
                 return r;
-        r = crypt_activate_by_passphrase(l.cd, NULL, 0, (const char *) secret_bytes(passphrase),
+        r = crypt_activate_by_passphrase(l.cd, NULL, key_slot, (const char *) secret_bytes(passphrase),
                                          secret_size(passphrase), 0);
         return r < 0 ? luks_failed(&l, r, "key slot", err) : 0;
 }

@@ -28,6 +28,7 @@ void luks_done(Luks *l);
 int luks_failed(const Luks *l, int r, const char *what, RsError *err);
 /* Only what slot_volume_create makes: another cipher or offset would put the data somewhere else. */
 int luks_check_shape(const Luks *l, RsError *err);
+#define LUKS_PBKDF2_ITERATIONS 1000u
 
 typedef struct LuksHeader {
         const Secret *key;        /* of the volume */

@@ -32,37 +32,47 @@ static int load(Luks *l, const char *device, RsError *err) {
         return r < 0 ? luks_failed(l, r, device, err) : luks_check_shape(l, err);
 }
 
+/* The number of ours.  Others may stand beside it, of a recovery key say. */
+static int find_token(const Luks *l, const char *device, RsError *err) {
+        for (int token = 0; token < crypt_token_max(CRYPT_LUKS2); token++) {
+                const char *type = NULL;
+
+                if (crypt_token_status(l->cd, token, &type) >= CRYPT_TOKEN_INTERNAL && type &&
+                    strcmp(type, "reseal") == 0)
+                        return token;
+        }
+        return rs_fail(err, VOLUME, "%s: no token of ours", device);
+}
+
 int slot_open_token(const char *device, TpmSealed *ret, uint8_t ret_bundle_id[32], RsError *err) {
         _cleanup_(luks_done) Luks l = { 0 };
-        const char *json = NULL, *type = NULL;
+        const char *json = NULL;
         int r;
 
         r = load(&l, device, err);
+        if (r == 0)
+                r = find_token(&l, device, err);
         if (r < 0)
                 return r;
-        /* Others may stand beside ours, of a recovery key say. */
-        for (int token = 0; token < crypt_token_max(CRYPT_LUKS2); token++) {
-                type = NULL;
-                if (crypt_token_status(l.cd, token, &type) < CRYPT_TOKEN_INTERNAL || !type ||
-                    strcmp(type, "reseal") != 0)
-                        continue;
-                r = crypt_token_json_get(l.cd, token, &json);
-                return r < 0 ? luks_failed(&l, r, "token", err) : slot_token_parse(json, ret, ret_bundle_id, err);
-        }
-        return rs_fail(err, VOLUME, "%s: no token of ours", device);
+        r = crypt_token_json_get(l.cd, r, &json);
+        return r < 0 ? luks_failed(&l, r, "token", err) : slot_token_parse(json, ret, ret_bundle_id, err);
 }
 
 int slot_open_crypt(const char *device, const Secret *sealed_secret, const char *name, RsError *err) {
         _cleanup_(secret_freep) Secret *passphrase = NULL;
         _cleanup_(luks_done) Luks l = { 0 };
-        int r;
+        int key_slot, r;
 
         r = slot_passphrase(sealed_secret, &passphrase, err);
         if (r == 0)
                 r = load(&l, device, err);
+        if (r == 0)
+                r = find_token(&l, device, err);
+        if (r >= 0)
+                r = luks_check_cost(l.cd, r, &key_slot, err);
         if (r < 0)
                 return r;
-        r = crypt_activate_by_passphrase(l.cd, name, CRYPT_ANY_SLOT, (const char *) secret_bytes(passphrase),
+        r = crypt_activate_by_passphrase(l.cd, name, key_slot, (const char *) secret_bytes(passphrase),
                                          secret_size(passphrase), CRYPT_ACTIVATE_READONLY);
         return r < 0 ? luks_failed(&l, r, "dm-crypt", err) : 0;
 }

@@ -35,7 +35,6 @@
 
 #define METADATA_SIZE 16384u       /* one copy of the header */
 #define KEYSLOTS_SIZE (2u << 20)
-#define PBKDF2_ITERATIONS 1000u
 #define ROOM_SIZE (1u << 20)       /* behind the header, see create_file */
 #define PIECE_SIZE (128u << 10)
 #define SECTOR_SIZE 512u
@@ -51,7 +50,7 @@ static int format(Luks *l, const LuksHeader *h, const Secret *passphrase, RsErro
         static const struct crypt_pbkdf_type kdf = {
                 .type = CRYPT_KDF_PBKDF2,
                 .hash = "sha512",
-                .iterations = PBKDF2_ITERATIONS,
+                .iterations = LUKS_PBKDF2_ITERATIONS,
                 .time_ms = 1,
                 .flags = CRYPT_PBKDF_NO_BENCHMARK,
         };
@@ -187,11 +186,13 @@ int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsEr
         const char *token = NULL;
         uint8_t bundle_id[32];
         TpmSealed sealed;
-        int r;
+        int key_slot, r;
 
         if (!key)
                 return rs_fail_oom(err);
         r = load(&v, path, &token, err);
+        if (r == 0)
+                r = luks_check_cost(v.cd, 0, &key_slot, err);
         if (r == 0)
                 r = slot_token_parse(token, &sealed, bundle_id, err);
         if (r == 0)
@@ -200,7 +201,7 @@ int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsEr
                 r = slot_passphrase(secret, &passphrase, err);
         if (r < 0)
                 return r;
-        r = crypt_volume_key_get(v.cd, 0, (char *) secret_bytes_mut(key), &size,
+        r = crypt_volume_key_get(v.cd, key_slot, (char *) secret_bytes_mut(key), &size,
                                  (const char *) secret_bytes(passphrase), secret_size(passphrase));
         if (r < 0)
                 return luks_failed(&v, r, "volume key", err);

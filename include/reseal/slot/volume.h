@@ -34,5 +34,11 @@ int slot_volume_commit(int slot_fd, const char *path, RsError *err);
 /* Token text of docs/format-slot.md, shared with the plugin.  parse is fuzzed. */
 int slot_token_encode(const TpmSealed *sealed, const uint8_t bundle_id[32], char **ret_json, RsError *err);
 int slot_token_parse(const char *json, TpmSealed *ret, uint8_t ret_bundle_id[32], RsError *err);
+/*
+ * Before a passphrase is tried: the token's own key slot, derived as a header of ours does it and no dearer; VOLUME.
+ * cd: loaded.  Also for the token plugin, whose caller goes on by itself.
+ */
+struct crypt_device;
+int luks_check_cost(struct crypt_device *cd, int token, int *ret_key_slot, RsError *err);
 /* Key slot passphrase: lower-case hex of the sealed secret. */
 int slot_passphrase(const Secret *sealed_secret, Secret **ret, RsError *err);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/clock.h>
 #include <reseal/base/file.h>
 #include <reseal/slot/volume.h>
 
@@ -73,7 +74,7 @@ typedef struct Fixture {
 
 __attribute__((format(printf, 1, 2)))
 static int run(const char *format, ...) {
-        char command[512];
+        char command[1536];
         va_list ap;
 
         va_start(ap, format);
@@ -227,6 +228,44 @@ static void header_files_that_are_not_ours_are_refused(void **state) {
         assert_null(none);
 }
 
+/*
+ * N14: what the header says of the cost of opening it is whoever's has the disk.  Each is written into both copies, with the
+ * checksums that libcryptsetup wants, and refused before anything is derived: at once.
+ */
+static void a_header_that_costs_more_than_ours_is_refused_at_once(void **state) {
+        static const char *const edits[] = {
+                "h['keyslots']['0']['kdf']['iterations'] = 2**32 - 1",
+                "h['keyslots']['0']['kdf']['iterations'] = 1001",
+                "h['keyslots']['0']['kdf'].update(type='argon2id', time=2**31-1, memory=4194304, cpus=4); "
+                "[h['keyslots']['0']['kdf'].pop(k) for k in ('hash', 'iterations')]",
+                "h['digests']['0']['iterations'] = 2**32 - 1",
+                "h['tokens']['0']['keyslots'] = []",
+        };
+        _cleanup_(secret_freep) Secret *key = NULL, *none = NULL;
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(edits); i++) {
+                uint64_t begin;
+
+                key = secret_free(key);
+                create(f, &key);
+                assert_int_equal(run("python3 - %s \"%s\" <<'P'\n"
+                                     "import hashlib, json, sys\n"
+                                     "f = open(sys.argv[1], 'r+b')\n"
+                                     "for at in (0, 16384):\n"
+                                     "    f.seek(at); b = bytearray(f.read(16384))\n"
+                                     "    h = json.loads(bytes(b[4096:]).split(b'\\0')[0]); exec(sys.argv[2])\n"
+                                     "    b[4096:] = json.dumps(h).encode().ljust(12288, b'\\0')\n"
+                                     "    b[448:512] = bytes(64); b[448:480] = hashlib.sha256(b).digest()\n"
+                                     "    f.seek(at); f.write(b)\n"
+                                     "P\n", f->header, edits[i]), 0);
+                begin = clock_boottime_usec();
+                FAILS(slot_volume_resume(f->header, f->tpm, &none, &err), VOLUME);
+                assert_true(clock_boottime_usec() - begin < 5000000);
+                assert_null(none);
+        }
+}
+
 static void erasing_leaves_no_header_and_touches_no_data(void **state) {
         _cleanup_(secret_freep) Secret *key = NULL;
         Fixture *f = *state;
@@ -321,6 +360,7 @@ int main(void) {
                 T(cryptsetup_reads_what_we_made),
                 T(what_cannot_be_made_leaves_nothing_behind),
                 T(header_files_that_are_not_ours_are_refused),
+                T(a_header_that_costs_more_than_ours_is_refused_at_once),
                 T(erasing_leaves_no_header_and_touches_no_data),
                 T(a_committed_header_opens_with_its_secret),
                 T(a_commit_cut_anywhere_can_be_repeated),
