@@ -126,6 +126,12 @@ void answer_feed(Answer *a, Span line) {
                 take_text(a, value, a->last_modified);
         else if (header_is(line, "Content-Encoding", &value))
                 a->broken = true; /* none was offered: bytes and ranges would no longer be those of the file */
+        else if (header_is(line, "Transfer-Encoding", &value)) {
+                /* curl has decoders for more, which nobody asked for; even an error page must not wake them */
+                if (a->chunked || !span_equal(value, SPAN("chunked", 7)))
+                        a->bad_transfer = true;
+                a->chunked = true;
+        }
 }
 
 /* A weak tag promises less than equal bytes and must not be used with If-Range (RFC 9110 13.1.5). */
@@ -172,6 +178,8 @@ static int judge_range(const Answer *a, const Question *q, Validator *v, RsError
 }
 
 int answer_judge(const Answer *a, const Question *q, Validator *v, RsError *err) {
+        if (a->bad_transfer)
+                return rs_fail(err, HTTP, "a transfer encoding other than chunked");
         if (a->status >= 300)
                 return 0;
         if (a->broken)
@@ -185,6 +193,8 @@ int answer_judge(const Answer *a, const Question *q, Validator *v, RsError *err)
                 return rs_fail(err, HTTP, "the server ignores ranges");
         }
         if (!q->ranged && a->status == 200) {
+                if (!a->has_length && !a->chunked)
+                        return rs_fail(err, HTTP, "neither a length nor chunks: a cut could not be told from the end");
                 if (a->has_length && a->length > q->max_size)
                         return rs_fail(err, TOO_MUCH, "%llu bytes announced, at most %llu expected",
                                        (unsigned long long) a->length, (unsigned long long) q->max_size);

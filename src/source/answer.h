@@ -40,6 +40,7 @@ typedef struct Answer {
         char etag[ANSWER_TAG_MAX];
         char last_modified[ANSWER_TAG_MAX];
         bool has_length;
+        bool chunked, bad_transfer;
         uint64_t length;
 } Answer;
 

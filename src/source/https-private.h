@@ -25,11 +25,13 @@ struct Https {
         CURLM *multi;
         CURL *easy;              /* one for all requests: keeps the connection, and with it one TPM signature per job */
         uint64_t deadline;       /* absolute */
+        unsigned n_post_handshake; /* messages of TLS since the handshake of the connection */
         RsError tls_error;       /* what the certificate check found in the handshake under way */
         char message[CURL_ERROR_SIZE];
 };
 
 #define REFUSAL_BODY_MAX 1024u   /* of an error page: enough to see why */
+#define POST_HANDSHAKE_MAX 32u   /* servers send two session tickets */
 #define HEAD_BYTES_MAX 32768u
 
 typedef struct Exchange {

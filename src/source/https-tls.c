@@ -88,12 +88,30 @@ static bool show_certificate(SSL_CTX *ctx, const HttpsIdentity *identity) {
         return SSL_CTX_use_PrivateKey(ctx, identity->key) == 1;
 }
 
+/* Session tickets, changes of keys, late requests for certificates: what may come at any time once the handshake is
+ * done.  Those of the handshake itself have other types. */
+static void on_message(int sent, int version, int type, const void *data, size_t size, SSL *ssl, void *userdata) {
+        const uint8_t *message = data;
+        Https *h = userdata;
+
+        (void) version;
+        (void) ssl;
+        if (!sent && type == SSL3_RT_HANDSHAKE && size > 0 &&
+            (message[0] == SSL3_MT_NEWSESSION_TICKET || message[0] == SSL3_MT_KEY_UPDATE))
+                h->n_post_handshake++;
+}
+
 CURLcode https_setup_tls(CURL *easy, void *ssl_ctx, void *userdata) {
         Https *h = userdata;
         SSL_CTX *ctx = ssl_ctx;
 
         (void) easy;
         h->tls_error = RS_ERROR_INIT;
+        h->n_post_handshake = 0;
+        /* By default SSL_read goes on for as long as such messages come, and nobody looks at a clock meanwhile. */
+        (void) SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
+        SSL_CTX_set_msg_callback(ctx, on_message);
+        SSL_CTX_set_msg_callback_arg(ctx, h);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
         SSL_CTX_set_cert_verify_callback(ctx, on_verify, h);
         if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)

@@ -134,6 +134,12 @@ static void unusable_heads_are_refused(void **state) {
                 "HTTP/1.1 206 x\n" ONE "Content-Range: bytes 100-199/1000\nContent-Encoding: gzip\n",
                 "HTTP/1.1 206 x\nETag: \"\x01\"\nContent-Range: bytes 100-199/1000\n",
                 "HTTP/1.1 206 x\nETag:\nContent-Range: bytes 100-199/1000\n",
+                "HTTP/1.1 206 x\n" ONE "Content-Range: bytes 100-199/1000\nTransfer-Encoding: gzip\n",
+                "HTTP/1.1 206 x\n" ONE "Content-Range: bytes 100-199/1000\nTransfer-Encoding: gzip, chunked\n",
+                "HTTP/1.1 206 x\n" ONE "Content-Range: bytes 100-199/1000\nTransfer-Encoding: chunked\n"
+                "transfer-encoding: chunked\n",
+                "HTTP/1.1 404 x\nTransfer-Encoding: zstd\n",
+                "HTTP/1.1 500 x\nTransfer-Encoding: identity\n",
                 "HTTP/1.1 204 x\n" ONE,
                 "HTTP/1.1 20\n",
                 "HTTP/1.1\n",
