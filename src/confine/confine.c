@@ -196,7 +196,7 @@ static int add_all(scmp_filter_ctx filter, const ConfineCalls *calls) {
         if (r == 0)
                 r = add_names(filter, deadly, ELEMENTSOF(deadly), SCMP_ACT_KILL_PROCESS);
         if (r == 0)
-                r = add_memory(filter, calls->service);
+                r = add_memory(filter, calls->libraries);
         if (r == 0)
                 r = add_sockets(filter, calls);
         if (r != 0)

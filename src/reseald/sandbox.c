@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * sandbox - what is left to reseald: reading below /etc, /usr, /run and the like (resolver, TCTI libraries), writing in
+ * sandbox - what is left to reseald: reading below /etc, /usr, /run and the like (resolver), writing in
  * its state directory, the TPM and its lock file, the network.
+ *
+ * No file becomes code any more, a memfd least of all: what would be loaded later, the TCTI and the resolver's modules, is
+ * loaded before.  A module of nsswitch.conf that is not in the list is then "unavailable", and the next one is asked.
  *
  * Block devices cannot be opened for writing: Landlock permits it nowhere, whatever the device node's mode says.
  */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -35,6 +39,13 @@ static int allow_all(int files, const DaemonConfig *c, RsError *err) {
         return r < 0 ? r : confine_files_allow(files, "/dev/null", CONFINE_WRITE, err);
 }
 
+static void load_resolvers(void) {
+        static const char *const modules[] = { "libnss_resolve.so.2", "libnss_mdns4_minimal.so.2", "libnss_myhostname.so.2" };
+
+        for (size_t i = 0; i < ELEMENTSOF(modules); i++)
+                (void) dlopen(modules[i], RTLD_NOW); /* where it is installed; never closed */
+}
+
 int sandbox_close(const DaemonConfig *config, RsError *err) {
         /* Beside what any service needs: curl's resolver thread, what follows a file, what gives a file away. */
         static const char *const beside[] = { "bind", "inotify_add_watch", "inotify_init1", "inotify_rm_watch",
@@ -46,6 +57,8 @@ int sandbox_close(const DaemonConfig *config, RsError *err) {
         _cleanup_(closep) int files = -EBADF;
         int landlock, r;
 
+        tpm_preload(&config->tpm);
+        load_resolvers();
         landlock = confine_files_begin(&files, err);
         if (landlock < 0)
                 return landlock;

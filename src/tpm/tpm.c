@@ -24,7 +24,10 @@
  * place would let it read what salted sessions protect.
  */
 #include <assert.h>
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -97,6 +100,19 @@ int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm 
         }
         *ret = t;
         return 0;
+}
+
+/* As TctiLdr looks for it; what is missing here is told when the TPM is opened. */
+void tpm_preload(const TpmConfig *config) {
+        const char *text = config->tcti ? config->tcti : TPM_TCTI_DEFAULT;
+        int n = (int) strcspn(text, ":");
+        char name[PATH_MAX];
+
+        if (memchr(text, '/', (size_t) n))
+                (void) snprintf(name, sizeof(name), "%.*s", n, text);
+        else
+                (void) snprintf(name, sizeof(name), "libtss2-tcti-%.*s.so.0", n, text);
+        (void) dlopen(name, RTLD_NOW); /* never closed */
 }
 
 static void disconnect(Tpm *t) {

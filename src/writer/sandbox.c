@@ -2,7 +2,10 @@
 /*
  * sandbox - what is left to the writer: its state directory, the slots of the map, the boot state, the TPM.
  *
- * Libraries and /proc, /sys stay readable, because TCTIs are loaded and devices looked at when they are needed.
+ * /usr, /proc and /sys stay readable, because devices are looked at when they are needed.  Code is not loaded any more:
+ * the TCTI is there before, and no file becomes code afterwards, a memfd least of all (systemd forbids memory that is
+ * writable and executable, and mounts what may execute; a memfd has no mount).  What libcryptsetup would still like to
+ * load, old ciphers of OpenSSL, it can do without.
  * Sockets are AF_UNIX only, except where the TCTI of the configuration names a host.
  */
 #include <limits.h>
@@ -97,6 +100,7 @@ int sandbox_close(const WriterConfig *c, RsError *err) {
         _cleanup_(closep) int files = -EBADF;
         int landlock, r;
 
+        tpm_preload(&c->tpm);
         landlock = confine_files_begin(&files, err);
         if (landlock < 0)
                 return landlock;

@@ -181,6 +181,40 @@ static int execute_memory(const char *unused) {
         return -1;
 }
 
+/* No program, but its bytes: what execve() is refused, a mapping could do. */
+static int code_of(int fd) {
+        void *p;
+
+        if (fd < 0 || write(fd, "code", 4) != 4)
+                return -1;
+        p = mmap(NULL, 4, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+        return p == MAP_FAILED ? -1 : 0;
+}
+
+static int code_of_memory(const char *unused) {
+        (void) unused;
+        return code_of(memfd_create("code", MFD_CLOEXEC));
+}
+
+static int code_of_file(const char *directory) {
+        char path[256];
+        int r, saved;
+
+        (void) snprintf(path, sizeof(path), "%s/code", directory);
+        r = code_of(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        saved = errno;
+        (void) unlink(path);
+        errno = saved;
+        return r;
+}
+
+static int code_by_key(const char *unused) {
+        void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        (void) unused;
+        return p == MAP_FAILED ? -1 : (int) syscall(SYS_pkey_mprotect, p, 4096, PROT_READ | PROT_EXEC, -1);
+}
+
 static int writable_code(const char *unused) {
         (void) unused;
         return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
@@ -356,6 +390,9 @@ static const Action actions[] = {
         { "socket-netlink", socket_netlink, NULL },
         { "execute-own", execute, "OWN" },
         { "execute-memory", execute_memory, NULL },
+        { "memory-as-code", code_of_memory, NULL },
+        { "own-as-code", code_of_file, "OWN" },
+        { "code-by-key", code_by_key, NULL },
         { "writable-code", writable_code, NULL },
         { "written-code", code_that_was_written, NULL },
         { "see-init", see_init, NULL },

@@ -20,7 +20,7 @@ declare -A may=(
         [reseald]='read-own create-own socket-unix create-daemon read-daemon-conf read-identity socket-inet socket-inet6'
         [reseal-writer]='read-own create-own socket-unix create-writer read-writer-conf read-gate-auth write-grubenv read-running-slot other-slot'
         [reseal-certstore]='read-own create-own socket-unix create-store'
-        [reseal-health]='socket-unix socket-inet socket-inet6 read-writer-conf read-own create-own execute-own execute-memory'
+        [reseal-health]='socket-unix socket-inet socket-inet6 read-writer-conf read-own create-own execute-own execute-memory own-as-code memory-as-code'
 )
 
 # Outside, as root: on the machine or in the container.  A machine may itself be fenced in (no CAP_SYS_BOOT, say): what

@@ -44,6 +44,7 @@ int confine_files_enforce(int fd, RsError *err);
 /* An allow list.  What is missing gets EPERM, so that a library that probes goes on; what has no honest use (exec,
  * tracing, mounting, code for the kernel) kills the process.  Memory is never writable and executable at once. */
 typedef struct ConfineCalls {
+        bool libraries;             /* some are loaded later: files may become code.  A memfd is a file, too */
         bool service;               /* what a service with a loop, files and threads needs (the list in confine.c) */
         const char *const *allowed; /* by name, beside it; a name this architecture does not have is skipped */
         size_t n_allowed;

@@ -69,6 +69,9 @@ int tpm_new(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], Tpm 
 Tpm *tpm_free(Tpm *t);
 RS_DEFINE_CLEANUP(Tpm, tpm_free)
 
+/* Loads the TCTI's library and keeps it: for a process that may not make files into code later. */
+void tpm_preload(const TpmConfig *config);
+
 typedef struct TpmPosture {
         char manufacturer[5];
         uint32_t lockout_counter;
