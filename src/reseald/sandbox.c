@@ -3,7 +3,7 @@
  * sandbox - what is left to reseald: reading below /etc, /usr, /run and the like (resolver), writing in
  * its state directory, the TPM and its lock file, the network.
  *
- * No file becomes code any more, a memfd least of all: what would be loaded later, the TCTI and the resolver's modules, is
+ * No file becomes code any more, a memfd least of all: what would be loaded later, the TCTI and resolver modules, is
  * loaded before.  A module of nsswitch.conf that is not in the list is then "unavailable", and the next one is asked.
  *
  * Block devices cannot be opened for writing: Landlock permits it nowhere, whatever the device node's mode says.
