@@ -27,6 +27,7 @@
 #include <reseal/base/cleanup.h>
 #include <reseal/base/config.h>
 #include <reseal/slot/map.h>
+#include <reseal/slot/partition.h>
 
 struct SlotMap {
         Slot slots[SLOTS_MAX];
@@ -137,6 +138,8 @@ static int complete_slot(Slot *s, RsError *err) {
                 return rs_fail(err, CONFIG, "[slot %s] %s: %s", s->name, s->device, strerror(errno));
         if (!identify(fd, s->device, s->device_id, &s->size_bytes, &st))
                 return rs_fail(err, CONFIG, "[slot %s] %s: not a block device", s->name, s->device);
+        if (S_ISBLK(st.st_mode) && partition_check(s->device, st.st_rdev, PARTITION_SYSFS, err) < 0)
+                return rs_context(err, "[slot %s]", s->name);
         if (s->kind == SLOT_KIND_LUKS2 && s->size_bytes % RS_BLOCK_SIZE != 0)
                 return rs_fail(err, CONFIG, "[slot %s] %s: not a multiple of %u bytes", s->name, s->device, RS_BLOCK_SIZE);
         return 0;
@@ -359,6 +362,8 @@ int slot_open_target(const SlotMap *m, const Slot *s, const char *running_boot_n
         if (size != s->size_bytes)
                 return rs_fail(err, TARGET, "slot %s: %s has another size than before", s->name, s->device);
         r = check_unique(m, s, err);
+        if (r == 0 && S_ISBLK(st.st_mode)) /* a medium with the slot's name may have come since */
+                r = partition_check(s->device, st.st_rdev, PARTITION_SYSFS, err);
         if (r == 0 && S_ISBLK(st.st_mode))
                 r = check_block_device(s, st.st_rdev, err);
         if (r < 0)

@@ -11,9 +11,11 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/slot/partition.h>
 
 #include "advice.h"
 #include "device.h"
@@ -183,6 +185,26 @@ static void every_reason_has_words_for_the_console(void **state) {
         assert_string_not_equal(advice_for(RS_REASON_TPM_GONE), advice_for(RS_REASON_TPM_AUTH));
 }
 
+/* N9: with udev the link is there and leads to whichever medium came last; the kernel's list decides. */
+static void a_name_that_two_media_carry_or_a_link_that_strays_is_refused(void **state) {
+        static const char path[] = "/dev/disk/by-partlabel/reseal-stick";
+        RsError err = RS_ERROR_INIT;
+
+        (void) state;
+        partition("sdx2", "MAJOR=8\nMINOR=2\nPARTNAME=reseal-stick\n");
+        assert_int_equal(partition_check(path, makedev(8, 2), at("block"), &err), 0);
+        assert_true(partition_check(path, makedev(8, 17), at("block"), &err) < 0);
+        assert_int_equal(err.reason, RS_REASON_TARGET);
+        partition("sdy1", "MAJOR=8\nMINOR=17\nPARTNAME=reseal-stick\n");
+        for (unsigned minor_number = 2; minor_number <= 17; minor_number += 15) {
+                err = RS_ERROR_INIT;
+                assert_true(partition_check(path, makedev(8, minor_number), at("block"), &err) < 0);
+                assert_int_equal(err.reason, RS_REASON_TARGET);
+        }
+        err = RS_ERROR_INIT;
+        assert_int_equal(partition_check("/dev/vda3", makedev(8, 17), at("block"), &err), 0); /* no name to be carried */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(kernel_command_line_names_the_slot_once),
@@ -192,6 +214,7 @@ int main(void) {
                 cmocka_unit_test(two_partitions_of_one_name_are_refused),
                 cmocka_unit_test(path_below_dev_must_be_a_block_device),
                 cmocka_unit_test(every_reason_has_words_for_the_console),
+                cmocka_unit_test(a_name_that_two_media_carry_or_a_link_that_strays_is_refused),
         };
 
         return cmocka_run_group_tests_name("initramfs-unlock-config", tests, setup, teardown);
