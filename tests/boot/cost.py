@@ -7,12 +7,14 @@ image is a plain disk, with erofs and nothing below.  TPM commands are counted i
 import os
 import re
 import statistics
+import subprocess
 import sys
 
-from device import Device
+from device import BUILD, Device
 from vm import Tpm, Vm
 
 COMMON = 'console=ttyS0 ro quiet panic=5 mitigations=off nokaslr tsc=reliable systemd.show_status=0 reseal.slot=A'
+TSC = subprocess.run([f'{BUILD}/tests/boot/tsc'], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 class Direct:
@@ -24,7 +26,7 @@ class Direct:
 
     def arguments(self, vm):
         work = os.path.dirname(vm.disk)
-        return ['-M', 'q35', '-drive', f'if=none,id=disk,file={vm.disk},format=raw', '-device', 'virtio-blk-pci,drive=disk', '-kernel', f'{work}/vmlinuz', '-initrd', f'{work}/initrd', '-append', f'{COMMON} {self.more}',
+        return ['-M', 'q35', '-drive', f'if=none,id=disk,file={vm.disk},format=raw', '-device', 'virtio-blk-pci,drive=disk', '-kernel', f'{work}/vmlinuz', '-initrd', f'{work}/initrd', '-append', f'{COMMON} tsc_early_khz={TSC} {self.more}',
                 '-drive', f'if=none,id=plain,file={work}/rootfs-1,format=raw,readonly=on', '-device', 'virtio-blk-pci,drive=plain']
 
 

@@ -41,6 +41,8 @@ cache=${RESEAL_BOOT_CACHE:-/var/cache/reseal-boot}
 esp_mib=72 boot_mib=8 data_mib=96 tries_first=3
 # of every kernel that is started, whoever starts it
 cmdline='console=ttyS0 quiet panic=5 mitigations=off nokaslr tsc=reliable systemd.show_status=0'
+tsc_khz=$("$build/tests/boot/tsc")
+cmdline+=${tsc_khz:+ tsc_early_khz=$tsc_khz}
 pids=()
 clean() {
         [ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true

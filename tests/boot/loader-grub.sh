@@ -7,6 +7,7 @@ loader_etc() {
 }
 
 loader_esp() { # IMAGE
+        local file
         mmd -i "$1" ::/EFI ::/EFI/BOOT ::/grub ::/A ::/B
         mcopy -i "$1" "$work/vmlinuz" ::/A/
         mcopy -i "$1" "$work/vmlinuz" ::/B/
@@ -16,8 +17,11 @@ loader_esp() { # IMAGE
         grub-mkimage -O x86_64-efi -p /grub -c "$work/early.cfg" -o "$work/BOOTX64.EFI" \
                 part_gpt fat ext2 normal configfile linux loadenv test echo sleep reboot minicmd
         mcopy -i "$1" "$work/BOOTX64.EFI" ::/EFI/BOOT/
-        mcopy -i "$1" "$here/grub.cfg" ::/grub/grub.cfg
-        [ -z "$blank" ] || mcopy -i "$1" "$here/factory.cfg" ::/grub/factory.cfg
+        for file in grub.cfg ${blank:+factory.cfg}; do
+                sed "s|@CMDLINE@|$cmdline|" "$here/$file" >"$work/$file"
+                mcopy -i "$1" "$work/$file" "::/grub/$file"
+                rm "$work/$file"
+        done
         mcopy -i "$1" "$root/conf/boot/grub/reseal.cfg" ::/grub/reseal.cfg
 }
 
