@@ -15,6 +15,7 @@
  * cancelled (protocol-writer.md, ABORT).  When the writer dies instead of answering, its successor is asked
  * what the slots hold: the job says done, cancelled, or WriterGone when nobody can tell.
  */
+#include <assert.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -591,22 +592,44 @@ void job_inspection_done(JobInspection *i) {
 }
 
 /* The gate itself, asked and taken back: nothing on disk changes before the first frame. */
-static void ask_writer(Run *run, JobInspection *i) {
+static void ask_gate(Run *run, JobInspection *i) {
         RsError ignored = RS_ERROR_INIT;
         WriterState state;
 
-        if (connect_writer(run, &i->verdict) < 0)
-                return;
-        if (!run->head.manifest) {
-                (void) rs_fail(&i->verdict, STATE, "the trust set was replaced in between: ask again");
-                return;
-        }
         if (writer_call_state(run->writer, &state, &i->verdict) < 0)
                 return;
         i->asked = true;
         i->accepted = state.release;
         if (check_encryption(run, &i->verdict) >= 0 && act_offer(run, &i->verdict) >= 0)
                 (void) act_abort(run, &ignored);
+}
+
+static int inspect_head(Run *run, RsError *err) {
+        int r = open_source(run, err);
+        PathRules time = time_rules(run->env);
+
+        return r < 0 ? r : head_read(run->source, run->env->firmware, &time, &run->head, err);
+}
+
+/*
+ * The head, judged by the roots in force, and then the writer, which may be away (1 = it can be asked, 0 = *ret_away
+ * says why not).  Roots that changed since the head was read took it away: it is read once more by the new ones.
+ */
+static int inspect_source(Run *run, RsError *ret_away, RsError *err) {
+        RsError unknown = RS_ERROR_INIT;
+        int r = 0, there = -1;
+
+        /* without it roots and time are not known any better, and there is no verdict */
+        (void) connect_writer(run, &unknown);
+        for (unsigned n = 0; r >= 0 && !run->head.manifest && n < 2; n++) {
+                *ret_away = RS_ERROR_INIT;
+                r = inspect_head(run, err);
+                if (r >= 0)
+                        there = connect_writer(run, ret_away);
+        }
+        if (r >= 0 && !run->head.manifest)
+                r = rs_fail(err, STATE, "the trust set was replaced again and again: ask again");
+        return r < 0 ? r : there >= 0;
 }
 
 int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError *err) {
@@ -617,32 +640,27 @@ int job_inspect(const JobEnv *env, const char *url, JobInspection *ret, RsError 
                 .order = &order,
                 .deadline_usec = now_usec() + env->https.deadline_usec,
         };
-        RsError unknown = RS_ERROR_INIT;
+        JobInspection i = { 0 };
 
         order.url = url;
         own.https.time_low = RS_BUILD_TIME;
         go_by_what_is_known(&own);
-        /* without it roots and time are not known any better, and there is no verdict */
-        (void) connect_writer(&run, &unknown);
-        int r = open_source(&run, err);
-        PathRules time = time_rules(&own);
-        if (r >= 0)
-                r = head_read(run.source, own.firmware, &time, &run.head, err);
+        int r = inspect_source(&run, &i.verdict, err);
         if (r < 0) {
                 explain(env, err);
                 return -err->errnum;
         }
 
-        JobInspection i = {
-                .encrypted = run.head.header.encrypted,
-                .signer = run.head.signer,
-                .size = source_size(run.source),
-        };
+        i.encrypted = run.head.header.encrypted;
+        i.signer = run.head.signer;
+        i.size = source_size(run.source);
         memcpy(i.bundle_id, run.head.bundle_id, sizeof(i.bundle_id));
-        ask_writer(&run, &i);
+        if (r > 0)
+                ask_gate(&run, &i);
         if (i.verdict.reason == RS_REASON_CANCELLED) /* no verdict at all */
                 return rs_pass(err, &i.verdict);
         i.manifest = TAKE_PTR(run.head.manifest);
+        assert(i.manifest); /* what answers look at */
         *ret = i;
         return 0;
 }

@@ -167,6 +167,23 @@ expect 'one that takes it out does' '*AuthSource*' "$(cat "$work/install.6")"
 expect 'and nothing of it is next' 5 "$(ctl --json chain | jq .release)"
 trust_set 6 --source "$pki/source/root.pem"
 
+# -- asked before the writer could be ----------------------------------------------------------------------------------------------
+
+# After a restart the configuration counts until the writer has been asked; it cannot be at first, and when it can, the
+# set in force is another: what was read by then is judged anew.
+source_down
+source_up "location /crawl/ { alias $work/www/; limit_rate 16k; }"
+kill "$writer" && wait "$writer" 2>/dev/null || true
+rm -f "$work/dev/writer.sock"
+again
+ctl --json check "$url/crawl/r6.rsb" >"$work/check" &
+check=$!
+sleep 1
+writer_up
+wait $check
+expect 'a writer that comes while the source is read has its say' '"newer"' "$(jq .verdict "$work/check" 2>/dev/null || cat "$work/check")"
+expect 'and the service is still there' 'Reseal *' "$(ctl status)"
+
 # -- a store that was lost ------------------------------------------------------------------------------------------------------
 
 ctl mark bad B >/dev/null
