@@ -42,10 +42,12 @@ static int learn(JobEnv *env, WriterClient *writer, WriterTime *ret, RsError *er
 static int prove(JobEnv *env, WriterClient *writer, const WriterTime *time, RsError *err) {
         _cleanup_(https_freep) Https *https = NULL;
         _cleanup_(freep) uint8_t *answer = NULL;
+        HttpsConfig config = env->https;
         bool changed;
         size_t size;
 
-        int r = https_new(&env->https, &https, err);
+        https_make_optional(&config);
+        int r = https_new(&config, &https, err);
         if (r >= 0)
                 r = https_post(https, env->tsa_url, TYPE_QUERY, SPAN(time->query, time->query_size), RESPONSE_MAX,
                                &answer, &size, err);
@@ -92,8 +94,14 @@ static int read_section(const EvidencePlace *place, const BundleSection *section
         return 1;
 }
 
-static int fetch_beside(const EvidencePlace *place, const char *name, size_t max, uint8_t **ret, size_t *ret_size,
-                        RsError *err) {
+/* A source could as well have said that there is none. */
+static bool is_late(RsReason reason) {
+        return reason == RS_REASON_SLOW || reason == RS_REASON_CONNECT || reason == RS_REASON_TRUNCATED;
+}
+
+/* optional: whether it can be done without; then it has a time of its own, and what does not come in it is not there. */
+static int fetch_beside(const EvidencePlace *place, const char *name, bool optional, size_t max, uint8_t **ret,
+                        size_t *ret_size, RsError *err) {
         _cleanup_(freep) char *url = NULL;
         RsError why = RS_ERROR_INIT;
 
@@ -102,8 +110,8 @@ static int fetch_beside(const EvidencePlace *place, const char *name, size_t max
         int r = https_sibling(place->url, name, &url, err);
         if (r < 0)
                 return r;
-        r = https_get(place->https, url, max, ret, ret_size, &why);
-        if (r < 0 && why.reason == RS_REASON_NOT_FOUND)
+        r = (optional ? https_get_optional : https_get)(place->https, url, max, ret, ret_size, &why);
+        if (r < 0 && (why.reason == RS_REASON_NOT_FOUND || (optional && is_late(why.reason))))
                 return 0;
         return r < 0 ? rs_pass(err, &why) : 1;
 }
@@ -148,7 +156,7 @@ static int bring_crls(const EvidencePlace *place, WriterClient *writer, RsError 
         if (r > 0)
                 r = send_crls(place->lists, writer, SPAN(inside, n_inside), err);
         if (r >= 0)
-                r = fetch_beside(place, "crls", CRLS_MAX, &beside, &n_beside, err);
+                r = fetch_beside(place, "crls", true, CRLS_MAX, &beside, &n_beside, err);
         if (r > 0)
                 r = send_crls(place->lists, writer, SPAN(beside, n_beside), err);
         return r < 0 ? r : 0;
@@ -162,7 +170,7 @@ static int bring_statement(const EvidencePlace *place, WriterClient *writer, RsE
         size_t size;
         bool changed;
 
-        int r = fetch_beside(place, "latest.rsf", STATEMENT_CMS_MAX, &cms, &size, err);
+        int r = fetch_beside(place, "latest.rsf", true, STATEMENT_CMS_MAX, &cms, &size, err);
         if (r <= 0)
                 return r;
         r = writer_call_evidence(writer, WRITER_EVIDENCE_STATEMENT, SPAN(cms, size), &changed, &why);
@@ -216,7 +224,7 @@ static int fetch_link(const EvidencePlace *place, const char *suffix, uint64_t r
         size_t size;
 
         (void) snprintf(name, sizeof(name), "chain/%llu%s", (unsigned long long) release, suffix);
-        int r = fetch_beside(place, name, LINK_MAX, &data, &size, err);
+        int r = fetch_beside(place, name, false, LINK_MAX, &data, &size, err);
         if (r > 0)
                 list->fetched[list->n_fetched++] = SPAN(data, size);
         return r;

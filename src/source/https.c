@@ -29,6 +29,8 @@
 #include "source-kind.h"
 
 #define PAUSE_MAX_USEC (60 * UINT64_C(1000000))
+#define OPTIONAL_USEC (15 * UINT64_C(1000000))
+#define OPTIONAL_RETRIES 1u
 #define PROGRESS_MIN (256u * 1024u) /* a server that gives a little and drops must not keep a job going for ever */
 
 typedef struct HttpsSource {
@@ -81,6 +83,16 @@ Https *https_free(Https *h) {
         (void) curl_multi_cleanup(h->multi);
         free(h);
         return NULL;
+}
+
+uint64_t https_optional_usec(const HttpsConfig *config) {
+        return config->deadline_usec / 4 < OPTIONAL_USEC ? config->deadline_usec / 4 : OPTIONAL_USEC;
+}
+
+void https_make_optional(HttpsConfig *config) {
+        config->deadline_usec = https_optional_usec(config);
+        if (config->max_retries > OPTIONAL_RETRIES)
+                config->max_retries = OPTIONAL_RETRIES;
 }
 
 static bool host_listed(const HttpsConfig *config, const char *host) {
@@ -338,6 +350,20 @@ static int fetch(Https *h, const char *url, Span post, const char *post_type, si
         *ret_data = TAKE_PTR(data);
         *ret_size = c.size;
         return 0;
+}
+
+int https_get_optional(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err) {
+        const uint64_t deadline = h->deadline;
+        const unsigned retries = h->config.max_retries;
+
+        h->deadline = clock_boottime_usec() + https_optional_usec(&h->config);
+        if (h->deadline > deadline)
+                h->deadline = deadline;
+        h->config.max_retries = retries < OPTIONAL_RETRIES ? retries : OPTIONAL_RETRIES;
+        int r = fetch(h, url, SPAN_NULL, NULL, max_size, ret_data, ret_size, err);
+        h->deadline = deadline;
+        h->config.max_retries = retries;
+        return r;
 }
 
 int https_get(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err) {

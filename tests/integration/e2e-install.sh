@@ -42,7 +42,8 @@ check it_is_marked_good in_device resealctl mark good
 sed -i 's,max_ranges 1;,max_ranges 1; limit_rate 2m;,' "$RIG/srv/reseal.conf"
 in_device systemctl restart rig-source.service
 job=$(in_device resealctl install --no-wait "$(rig_url r3.rsb)")
-wait_for 60 sh -c "nsenter -t $RIG_LEADER -a resealctl --json jobs | grep -q write"
+# W4: the flag of the target is down, W2, before the first byte is written
+wait_for 60 sh -c "nsenter -t $RIG_LEADER -a resealctl --json jobs | grep -q '\"Step\": \"W4\"'"
 check status_answers_while_it_runs in_device timeout 10 busctl get-property org.reseal1 /org/reseal1 org.reseal1.Manager State
 rc=0
 in_device resealctl install "$(rig_url r2.rsb)" >"$RIG/busy" 2>&1 || rc=$?

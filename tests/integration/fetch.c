@@ -2,7 +2,7 @@
 /*
  * fetch - room source on the command line, for tests against real and hostile servers.
  *
- *   fetch [options] open|get URL          opens, streams everything behind the first 64 KiB, or gets a small file
+ *   fetch [options] open|get|optional URL opens, streams everything behind the first 64 KiB, or gets a small file
  *   --anchors PEM --cert PEM --key PEM    key: a file, or tpm:TCTI:KEYS-DIRECTORY
  *   --host H  --low-speed-ms N  --low-speed N  --deadline-ms N  --retries N  --retry-ms N  --cancel-ms N
  *   --pause-after-open COMMAND            runs COMMAND between opening and streaming (the file changes, say)
@@ -161,8 +161,8 @@ static int run(const char *verb, const char *url, RsError *err) {
                 return r;
 
         Sum sum = { .digest = digest };
-        if (strcmp(verb, "get") == 0) {
-                r = https_get(h, url, 8192, &data, &size, err);
+        if (strcmp(verb, "open") != 0) {
+                r = (strcmp(verb, "get") == 0 ? https_get : https_get_optional)(h, url, 8192, &data, &size, err);
                 if (r >= 0)
                         r = on_bytes(&sum, SPAN(data, size), err);
         } else

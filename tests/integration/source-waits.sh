@@ -78,6 +78,12 @@ for phase in handshake head interim slow-head body trailers; do
     both "a server that is silent or endless in the phase $phase" get "$url"
 done
 
+# what may be missing has a quarter of the deadline, whatever the server says of later
+server late /usr/bin/python3 "$here/stalling-server.py" "$work/late.port" "${certificate[@]}" head
+ends 'an optional file that does not come' Slow --deadline-ms 2800 optional "$url"
+server later /usr/bin/python3 "$here/stalling-server.py" "$work/later.port" "${certificate[@]}" later
+ends 'an optional file that is promised for in an hour' Slow --deadline-ms 2800 --retries 5 optional "$url"
+
 # these end by themselves, and at once
 server te-500 /usr/bin/python3 "$here/stalling-server.py" "$work/te-500.port" "${certificate[@]}" te-500
 ends 'an error page in three layers of gzip' Http --cancel-ms 20000 get "$url"
@@ -89,4 +95,4 @@ server few "$build/tests/integration/endless-tickets" "$work/few.port" "${certif
 ends 'a few tickets more than usual are none of our business' 'Connect|Truncated' --cancel-ms 20000 get "$url"
 
 echo "$n_passed passed, $n_failed failed"
-[ $n_failed = 0 ] && [ $n_passed = 20 ]
+[ $n_failed = 0 ] && [ $n_passed = 22 ]

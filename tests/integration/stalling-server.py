@@ -5,6 +5,7 @@
 handshake  takes the connection and says nothing     head      takes the request and says nothing
 interim    1xx answers without end                   slow-head a byte of the head every 50 ms
 body       a head, then nothing                      trailers  a chunked body, then trailers without end
+later      503, Retry-After: 3600
 te-500     an error page in gzip in gzip in gzip around empty blocks: small, and long to unpack
 te-206     a range in gzip: bytes that are none of the file's
 """
@@ -47,6 +48,8 @@ def answer(connection):
     elif PHASE == 'trailers':
         connection.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n')
         forever(connection, b'X-Filler: y\r\n')
+    elif PHASE == 'later':
+        connection.sendall(b'HTTP/1.1 503 Later\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n')
     elif PHASE == 'te-500':
         connection.sendall(b'HTTP/1.1 500 No\r\nTransfer-Encoding: gzip, gzip, gzip\r\n\r\n' + BOMB)
         return

@@ -80,6 +80,13 @@ int https_check_url(const HttpsConfig *config, const char *url, RsError *err);
 int https_open(Https *h, const char *url, Source **ret, RsError *err);
 /* A whole small file; TOO_MUCH above max_size. */
 int https_get(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err);
+/* The same for what may be missing: no more than https_optional_usec() and one more attempt, whatever pause the server
+ * asks for.  It is the caller who goes on without it. */
+int https_get_optional(Https *h, const char *url, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err);
+/* 15 seconds, or a quarter of the deadline where that is less. */
+uint64_t https_optional_usec(const HttpsConfig *config);
+/* The same limits for all that is done with an Https of its own. */
+void https_make_optional(HttpsConfig *config);
 /* A small question and its whole answer; repeated after a failure that may pass, so it must be safe to ask twice. */
 int https_post(Https *h, const char *url, const char *type, Span body, size_t max_size, uint8_t **ret_data,
                size_t *ret_size, RsError *err);
