@@ -99,7 +99,7 @@ static bool is_late(RsReason reason) {
         return reason == RS_REASON_SLOW || reason == RS_REASON_CONNECT || reason == RS_REASON_TRUNCATED;
 }
 
-/* optional: whether it can be done without; then it has a time of its own, and what does not come in it is not there. */
+/* optional: whether it can be done without; then it has a time of its own, and what does not come is not there. */
 static int fetch_beside(const EvidencePlace *place, const char *name, bool optional, size_t max, uint8_t **ret,
                         size_t *ret_size, RsError *err) {
         _cleanup_(freep) char *url = NULL;
