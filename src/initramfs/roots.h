@@ -3,7 +3,7 @@
 /*
  * roots - what the TPM remembers, and the firmware roots that it says are in force.
  *
- * Spec:     docs/decisions/011-the-trust-set-lies-beside-the-slots.md; docs/format-slot.md, "Trust area"
+ * Spec:     docs/decisions/012-the-trust-set-lies-beside-the-slots.md; docs/format-slot.md, "Trust area"
  * Trust:    a set on the disk is hostile until its digest is the tag in the record; version 0 is the initramfs' own
  * Owns:     results belong to the caller
  * Units:    microseconds

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The firmware roots are replaced, and the initramfs follows (S25, S33; docs/keys.md, drill 6; docs/decisions/011).
+"""The firmware roots are replaced, and the initramfs follows (S25, S33; docs/keys.md, drill 6; docs/decisions/012).
 
 Two trust sets in a row: the first names old and new roots, the second takes the old one out and waits until a release under
 a new one runs.  After each the device starts.  Then slot A, whose release stands under the old root, does not start any

@@ -3,7 +3,7 @@
 /*
  * trust-area - the trust set in force, in the header area of slots that do not run: from there the initramfs has it.
  *
- * Spec:     docs/format-slot.md, "Trust area"; docs/decisions/011-the-trust-set-lies-beside-the-slots.md
+ * Spec:     docs/format-slot.md, "Trust area"; docs/decisions/012-the-trust-set-lies-beside-the-slots.md
  * Trust:    what is read is hostile; it counts only when its digest is the tag in the TPM record (trust/anchors.h)
  * Owns:     results belong to the caller (free)
  * Units:    bytes
