@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/plain.h>
 #include <reseal/crypto/aead.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/crypto/hashtree.h>
@@ -197,7 +198,7 @@ int flow_write_image(const FlowSpec *spec, uint32_t image, const Table *table, u
         inflate->next = send;
 
         Collect c = { .table = table, .first = open ? open : check, .overhead = open ? RS_TAG_SIZE : 0 };
-        _cleanup_(freep) uint8_t *buffer = malloc(RS_FRAME_SIZE_MAX + RS_TAG_SIZE);
+        _cleanup_(plain_freep) uint8_t *buffer = plain_new(RS_FRAME_SIZE_MAX + RS_TAG_SIZE); /* opened in place */
         if (!buffer)
                 return rs_fail_oom(err);
         c.buffer = buffer;

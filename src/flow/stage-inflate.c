@@ -12,13 +12,18 @@
  * DCtx serves all frames.  A header that claims a large window costs no memory here: decoding a frame in one call
  * uses the output as its window.  The limit on the window only acts on streaming; it stands for the day somebody
  * decodes in pieces.
+ *
+ * The DCtx keeps literals of the last blocks: its memory is of the kind that is wiped (base/plain.h).  zstd calls the
+ * way to say so advanced and does not promise to keep it; the library exports it, and it has been there since 1.0.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_createDCtx_advanced */
 #include <zstd.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/plain.h>
 
 #include "stage.h"
 
@@ -67,6 +72,18 @@ static int inflate_feed(Stage *base, Piece *p, RsError *err) {
         return stage_pass(base, p, err);
 }
 
+static void *zstd_alloc(void *unused, size_t size) {
+        (void) unused;
+        return plain_new(size);
+}
+
+static void zstd_free(void *unused, void *p) {
+        (void) unused;
+        (void) plain_free(p);
+}
+
+static const ZSTD_customMem PLAIN_MEMORY = { zstd_alloc, zstd_free, NULL };
+
 static Stage *inflate_free(Stage *base) {
         StageInflate *s = (StageInflate *) base;
 
@@ -87,7 +104,7 @@ int stage_inflate_new(const FlowSpec *spec, Stage **ret, RsError *err) {
         base->kind = &INFLATE_KIND;
         s->writer = spec->writer;
         s->ring = spec->ring;
-        s->zstd = ZSTD_createDCtx();
+        s->zstd = ZSTD_createDCtx_advanced(PLAIN_MEMORY);
         if (!s->zstd)
                 return rs_fail_oom(err);
         if (ZSTD_isError(ZSTD_DCtx_setParameter(s->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX)))

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/plain.h>
 #include <reseal/ipc/ring.h>
 #include <reseal/ipc/writer-proto.h>
 
@@ -36,6 +37,11 @@ static int ring_map(int fd, Ring **ret, RsError *err) {
         base = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, owned, 0);
         if (base == MAP_FAILED)
                 return rs_fail_errno(err, errno, "ring: map");
+        if (madvise(base, RING_SIZE, MADV_DONTDUMP) < 0) {
+                int e = errno;
+                (void) munmap(base, RING_SIZE); /* nothing of ours was in it yet */
+                return rs_fail_errno(err, e, "ring: keep out of core dumps");
+        }
         r = calloc(1, sizeof(*r));
         if (!r) {
                 (void) munmap(base, RING_SIZE);
@@ -78,14 +84,18 @@ int ring_attach(int fd, Ring **ret, RsError *err) {
 }
 
 int ring_clear(Ring *r, RsError *err) {
+        plain_wipe(r->base, RING_SIZE); /* a page that is given back keeps what was in it until somebody gets it */
         if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t) RING_SIZE) < 0)
                 return rs_fail_errno(err, errno, "ring: clear");
         return 0;
 }
 
 Ring *ring_free(Ring *r) {
+        RsError unsaid = RS_ERROR_INIT;
+
         if (!r)
                 return NULL;
+        (void) ring_clear(r, &unsaid); /* whichever side lets go first; wiped it is in any case */
         (void) munmap(r->base, RING_SIZE);
         closep(&r->fd);
         free(r);

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/plain.h>
 #include <reseal/crypto/digest.h>
 #include <reseal/slot/image.h>
 
@@ -95,7 +96,7 @@ int slot_image_new(const SlotImageSpec *spec, SlotImage **ret, RsError *err) {
         if (r < 0)
                 return r;
         s->n_windows = slot_window_of_frame(spec->table, spec->table->n_frames - 1) + 1;
-        s->chunk.bytes = medium_buffer_new(RS_FRAME_SIZE_MAX);
+        s->chunk.bytes = plain_new(RS_FRAME_SIZE_MAX);
         s->leaves = medium_buffer_new((size_t) CHUNKS_PER_WINDOW * RS_BLOCK_SIZE);
         s->resumed = calloc(s->n_windows / 8 + 1, 1);
         if (!s->chunk.bytes || !s->leaves || !s->resumed)
@@ -122,7 +123,7 @@ SlotImage *slot_image_free(SlotImage *s) {
                 s->prover = prover_free(s->prover);
                 s->tree = hashtree_free(s->tree);
                 s->xts = xts_free(s->xts);
-                free(s->chunk.bytes);
+                (void) plain_free(s->chunk.bytes);
                 free(s->leaves);
                 free(s->resumed);
                 free(s);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <reseal/base/cleanup.h>
+#include <reseal/base/plain.h>
 
 #include "medium.h"
 #include "prove.h"
@@ -174,7 +175,7 @@ int prover_new(const SlotImageSpec *spec, const SlotLayout *layout, Prover **ret
         (void) pthread_cond_init(&p->changed, NULL);
         p->table = spec->table;
         p->layout = layout;
-        p->buffer = medium_buffer_new(RS_FRAME_SIZE_MAX);
+        p->buffer = plain_new(RS_FRAME_SIZE_MAX);
         p->leaves = calloc(CHUNKS_PER_WINDOW, RS_BLOCK_SIZE);
         p->proven = calloc(slot_window_of_frame(spec->table, spec->table->n_frames - 1) + 1, sizeof(*p->proven));
         if (!p->buffer || !p->leaves || !p->proven)
@@ -206,7 +207,7 @@ Prover *prover_free(Prover *p) {
         (void) pthread_mutex_destroy(&p->mutex);
         p->tree = hashtree_free(p->tree);
         p->xts = xts_free(p->xts);
-        free(p->buffer);
+        (void) plain_free(p->buffer);
         free(p->leaves);
         free(p->proven);
         free(p);

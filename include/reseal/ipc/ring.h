@@ -25,9 +25,9 @@ typedef struct Ring Ring;
 
 int ring_create(Ring **ret, RsError *err);                        /* writer */
 int ring_attach(int fd /* taken */, Ring **ret, RsError *err);    /* reseald: checks size and seals */
-/* Its pages are given back, in every mapping there is; it reads as zeros and can be used again. */
+/* Its pages are wiped and given back, in every mapping there is; it reads as zeros and can be used again. */
 int ring_clear(Ring *r, RsError *err);
-Ring *ring_free(Ring *r);
+Ring *ring_free(Ring *r);                                         /* clears it */
 RS_DEFINE_CLEANUP(Ring, ring_free)
 int ring_fd(const Ring *r);
 uint8_t *ring_slot(Ring *r, uint32_t slot);                       /* RING_SLOT_SIZE bytes */

@@ -75,11 +75,30 @@ static void what_is_not_a_sealed_ring_is_not_mapped(void **state) {
         assert_not_attached(memfd(SIZE, all | F_SEAL_WRITE));
 }
 
+static void whichever_side_lets_go_first_leaves_nothing_in_it(void **state) {
+        (void) state;
+        for (int first = 0; first < 2; first++) {
+                _cleanup_(ring_freep) Ring *writer = NULL, *reseald = NULL;
+                RsError err = RS_ERROR_INIT;
+
+                assert_int_equal(ring_create(&writer, &err), 0);
+                assert_int_equal(ring_attach(fcntl(ring_fd(writer), F_DUPFD_CLOEXEC, 3), &reseald, &err), 0);
+                ring_slot(reseald, RING_SLOTS - 1)[17] = 42;
+                assert_int_equal(ring_slot(writer, RING_SLOTS - 1)[17], 42);
+                if (first == 0)
+                        reseald = ring_free(reseald);
+                else
+                        writer = ring_free(writer);
+                assert_int_equal(ring_slot(first == 0 ? writer : reseald, RING_SLOTS - 1)[17], 0);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(both_sides_see_the_same_bytes),
                 cmocka_unit_test(the_other_side_can_neither_shrink_nor_grow_it),
                 cmocka_unit_test(what_is_not_a_sealed_ring_is_not_mapped),
+                cmocka_unit_test(whichever_side_lets_go_first_leaves_nothing_in_it),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
