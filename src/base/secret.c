@@ -9,14 +9,16 @@
  *
  * The data pages are locked (S10: not in swap), left out of core dumps (S26, S34) and read as zero
  * in a forked child: nothing that Reseal starts has any business with them.  Locking may fail for
- * want of RLIMIT_MEMLOCK; whether that is acceptable is a matter of configuration, so it is counted
- * here and judged by the program.  Freeing wipes first, whatever else fails.
+ * want of RLIMIT_MEMLOCK; whether that is acceptable is a matter of configuration, so it is told
+ * and work goes on.  It is told here, where it is found: most Secrets are made long after the start,
+ * and no program has to remember to ask.  Freeing wipes first, whatever else fails.
  *
  * Rejected: OPENSSL_secure_malloc (one arena of fixed size, initialised once per process and global,
  * and its size would have to be guessed for the largest job).
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +42,13 @@ struct Secret {
 };
 
 static atomic_uint n_lock_failures;
+
+static void tell_on_stderr(void) {
+        (void) fputs("warning: keys in memory cannot be locked and may reach swap: raise RLIMIT_MEMLOCK (ulimit -l), or "
+                     "run without swap\n", stderr);
+}
+
+static void (*_Atomic tell_unlocked)(void) = tell_on_stderr;
 
 static size_t data_pages_size(const Secret *s) {
         return s->mapping_size - 2 * s->page_size;
@@ -85,8 +94,8 @@ Secret *secret_new(size_t size) {
         (void) madvise(data, data_size, MADV_WIPEONFORK); /* since Linux 4.14; a second line only */
 #endif
         s->locked = mlock(data, data_size) == 0;
-        if (!s->locked)
-                atomic_fetch_add(&n_lock_failures, 1);
+        if (!s->locked && atomic_fetch_add(&n_lock_failures, 1) == 0)
+                atomic_load(&tell_unlocked)();
         return s;
 }
 
@@ -157,6 +166,10 @@ int secret_shrink(Secret *s, size_t size) {
 
 bool secret_equal(const Secret *a, const Secret *b) {
         return a->size == b->size && CRYPTO_memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+void secret_on_unlocked(void (*tell)(void)) {
+        atomic_store(&tell_unlocked, tell ? tell : tell_on_stderr);
 }
 
 unsigned secret_lock_failures(void) {

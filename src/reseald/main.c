@@ -24,6 +24,7 @@
 #include <reseal/base/names.h>
 #include <reseal/base/ossl.h>
 #include <reseal/base/program.h>
+#include <reseal/base/secret.h>
 #include <reseal/confine/confine.h>
 
 #include "journal.h"
@@ -89,11 +90,16 @@ static int run(const char *config, RsError *err) {
         return r > 0 ? rs_fail(err, CONNECT, "the system bus went away") : 0;
 }
 
+static void on_unlocked(void) {
+        journal_send(JOURNAL_SECRET_UNLOCKED, NULL, "Secrets could not be locked in memory (LimitMEMLOCK), ignoring");
+}
+
 int main(int argc, char **argv) {
         const char *config = RS_PATH_CONF_DAEMON;
         RsError err = RS_ERROR_INIT;
 
         program_environment();
+        secret_on_unlocked(on_unlocked);
         int r = parse(argc, argv, &config);
         if (r >= 0)
                 return r;

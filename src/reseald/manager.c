@@ -166,8 +166,6 @@ int manager_start(Manager *m, RsError *err) {
         if (!m->identity.https || !m->identity.keys[TPM_KEY_UNWRAP].present)
                 journal_send(JOURNAL_NOT_PROVISIONED, NULL, "This device has no keys or certificate, ignoring that until something "
                                                             "is to be installed");
-        if (secret_lock_failures() > 0)
-                journal_send(JOURNAL_SECRET_UNLOCKED, NULL, "Secrets could not be locked in memory (LimitMEMLOCK), ignoring");
         (void) sd_notify(0, "READY=1");
         journal_send(JOURNAL_DAEMON_READY, NULL, "reseald " RS_VERSION " is ready");
         resume(m);

@@ -323,9 +323,6 @@ static int start(Manager *m, const Options *o, RsError *err) {
         if (r == 0)
                 journal_say(LOG_WARNING, MESSAGE_WRITER_SANDBOX, "RESEAL_SANDBOX=seccomp", NULL,
                             "ignoring that this kernel has no Landlock: sandbox=seccomp");
-        if (secret_lock_failures() > 0)
-                journal_say(LOG_WARNING, MESSAGE_WRITER_SANDBOX, "RESEAL_SANDBOX=unlocked", NULL,
-                            "ignoring that memory of keys cannot be locked: raise LimitMEMLOCK");
         r = start_worker(m, err);
         if (r < 0)
                 return r;
@@ -356,6 +353,11 @@ static void stop(Manager *m) {
         writer_config_done(&m->config);
 }
 
+static void on_unlocked(void) {
+        journal_say(LOG_WARNING, MESSAGE_WRITER_SANDBOX, "RESEAL_SANDBOX=unlocked", NULL,
+                    "ignoring that memory of keys cannot be locked: raise LimitMEMLOCK");
+}
+
 int main(int argc, char **argv) {
         Manager m = { .state_fd = -EBADF, .wake_fd = -EBADF, .listen_fd = -EBADF, .health_fd = -EBADF };
         RsError err = RS_ERROR_INIT;
@@ -368,6 +370,7 @@ int main(int argc, char **argv) {
         if (status >= 0)
                 return status;
         journal_init("reseal-writer");
+        secret_on_unlocked(on_unlocked);
         (void) umask(0077);
         r = options.protect ? 0 : ossl_program(&err);
         if (r >= 0)

@@ -9,7 +9,7 @@
  * Owns:     a Secret owns its pages; secret_free wipes and unmaps
  * Units:    sizes in bytes
  * Errors:   constructors return NULL only for want of memory (or a size above RS_SECRET_MAX);
- *           a failing mlock is counted, not fatal: see secret_lock_failures
+ *           a failing mlock is told, not fatal: see secret_on_unlocked
  * Context:  any thread; one Secret belongs to one thread at a time
  * Programs: all
  */
@@ -39,5 +39,11 @@ Span secret_span(const Secret *s);
 int secret_shrink(Secret *s, size_t size);  /* to a smaller size, wiping the rest; -EINVAL otherwise */
 bool secret_equal(const Secret *a, const Secret *b); /* constant time */
 
-/* Number of Secrets of this process whose pages could not be locked (RLIMIT_MEMLOCK). */
+/*
+ * Who tells, once in the life of the process, that pages of a Secret could not be locked (RLIMIT_MEMLOCK): called by
+ * the thread that made the first such Secret, whenever that is.  A program that names nobody (or NULL) tells it on
+ * standard error.  Named first in main().
+ */
+void secret_on_unlocked(void (*tell)(void));
+/* Number of Secrets of this process whose pages could not be locked. */
 unsigned secret_lock_failures(void);

@@ -219,6 +219,40 @@ static void a_failing_lock_is_counted_and_not_fatal(void **state) {
         assert_int_equal(WEXITSTATUS(status), 42);
 }
 
+static int told;
+
+static void count_told(void) {
+        told++;
+}
+
+/* However late the first Secret is that cannot be locked. */
+static void tell_once(Secret *s) {
+        const struct rlimit none = { 0, 0 };
+
+        (void) s;
+        if (!mlock_is_real)
+                _exit(42);
+        secret_on_unlocked(count_told);
+        if (secret_free(secret_new(32)) || told != 0 || secret_lock_failures() != 0)
+                _exit(4);
+        if (setrlimit(RLIMIT_MEMLOCK, &none) < 0 || (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0))
+                _exit(2);
+        if (secret_free(secret_new(32)) || told != 1 || secret_free(secret_new(32)) || told != 1)
+                _exit(3);
+        _exit(42);
+}
+
+static void a_failing_lock_is_told_once(void **state) {
+        int status;
+
+        (void) state;
+        if (secret_lock_failures() > 0)
+                skip(); /* this machine locks nothing: it was told before */
+        status = in_child(tell_once, NULL);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 42);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_new_secret_is_zero_and_as_large_as_asked),
@@ -233,6 +267,7 @@ int main(void) {
                 cmocka_unit_test(a_forked_child_reads_zeros),
                 cmocka_unit_test(running_off_either_end_meets_a_guard_page),
                 cmocka_unit_test(a_failing_lock_is_counted_and_not_fatal),
+                cmocka_unit_test(a_failing_lock_is_told_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
