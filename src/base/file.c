@@ -99,6 +99,17 @@ int file_read(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data,
         return 1;
 }
 
+int file_read_note(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data, size_t *ret_size,
+                   RsError *ret_why, RsError *err) {
+        *ret_why = RS_ERROR_INIT;
+        int r = file_read(dir_fd, path, max_size, ret_data, ret_size, ret_why);
+        if (r >= 0)
+                return r;
+        if (ret_why->reason != RS_REASON_NO_MEMORY)
+                return 0;
+        return rs_pass(err, ret_why);
+}
+
 /* A secret that another user put there is one that he knows.  Whoever passes a directory vouches for its owner, too. */
 static bool owner_is_trusted(int dir_fd, const struct stat *file) {
         struct stat dir;

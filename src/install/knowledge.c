@@ -78,17 +78,18 @@ static int load_files(Installer *i, RsError *err) {
         Knowledge *k = &i->knowledge;
         _cleanup_(freep) uint8_t *clock = NULL, *statement = NULL;
         FreshnessRules rules;
+        RsError unread; /* counts as damaged, and that as none */
         size_t size;
         int r;
 
         trust_clock_init(&k->clock, i->device.build_time, i->tpm.record.time_floor, i->tpm.record.time_base);
-        r = file_read(i->device.state_fd, FILE_CLOCK, FILE_MAX, &clock, &size, err);
+        r = file_read_note(i->device.state_fd, FILE_CLOCK, FILE_MAX, &clock, &size, &unread, err);
         if (r > 0)
                 r = trust_clock_restore(&k->clock, SPAN(clock, size), i->device.boot_id, boottime_msec(), err);
         if (r < 0)
                 return r;
         rules = freshness_rules(i);
-        r = file_read(i->device.state_fd, FILE_STATEMENT, FILE_MAX, &statement, &size, err);
+        r = file_read_note(i->device.state_fd, FILE_STATEMENT, FILE_MAX, &statement, &size, &unread, err);
         if (r > 0 && rules.source_root)
                 r = freshness_restore(SPAN(statement, size), &rules, &k->freshness, err);
         if (r < 0)
@@ -120,8 +121,9 @@ static int restart_clock(Installer *i, const TpmRecord *next, RsError *err) {
 /* Before a trust set is adopted: it is asked for the root of this link. */
 static int load_link(Installer *i, RsError *err) {
         Knowledge *k = &i->knowledge;
-        int r = k->accepted ? 0 : file_read(i->device.state_fd, FILE_ACCEPTED, LINK_SET_MAX, &k->accepted,
-                                            &k->accepted_size, err);
+        RsError unread; /* counts as absent */
+        int r = k->accepted ? 0 : file_read_note(i->device.state_fd, FILE_ACCEPTED, LINK_SET_MAX, &k->accepted,
+                                                 &k->accepted_size, &unread, err);
 
         return r < 0 ? r : 0;
 }

@@ -62,15 +62,16 @@ static int save(int dir_fd, const char *name, Encoder *e, RsError *err) {
         return file_replace(dir_fd, name, SPAN(e->data, e->size), 0600, err);
 }
 
-/* 1 with a Reader behind the magic over *ret_data, 0 if the file is absent or damaged. */
+/* 1 with a Reader behind the magic over *ret_data, 0 if the file is absent or damaged or cannot be read. */
 static int load(int dir_fd, const char *name, const char *magic, uint8_t **ret_data, Reader *ret, RsError *err) {
         _cleanup_(freep) uint8_t *data = NULL;
         uint8_t digest[SHA256_SIZE];
+        RsError unread;
         size_t size;
         Reader reader;
         int r;
 
-        r = file_read(dir_fd, name, FILE_MAX, &data, &size, err);
+        r = file_read_note(dir_fd, name, FILE_MAX, &data, &size, &unread, err);
         if (r <= 0)
                 return r;
         if (size < MAGIC_SIZE + SHA256_SIZE || memcmp(data, magic, MAGIC_SIZE) != 0)
@@ -194,7 +195,7 @@ int install_bitmap_open(int dir_fd, const InstallRecord *record, int *ret_fd, Rs
         int r;
 
         fd = openat(dir_fd, INSTALL_FILE_BITMAP, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        if (fd < 0 && errno == ENOENT)
+        if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == EISDIR)) /* or no file that is ours */
                 return 0;
         if (fd < 0)
                 return rs_fail_errno(err, errno, INSTALL_FILE_BITMAP);

@@ -20,6 +20,7 @@ struct SourceLists {
         int dir_fd;
         const TrustAnchors *source;
         CrlSet *set;
+        RsError unread; /* why the file counts as empty */
 };
 
 typedef struct Loading {
@@ -46,16 +47,15 @@ static int load_one(void *userdata, Span der, RsError *err) {
 int source_lists_trust(SourceLists *l, const TrustAnchors *source, RsError *err) {
         _cleanup_(crl_set_freep) CrlSet *set = NULL;
         _cleanup_(freep) uint8_t *bytes = NULL;
-        RsError unused = RS_ERROR_INIT;
         size_t size;
 
         int r = crl_set_new(&set, err);
         if (r >= 0)
-                r = file_read(l->dir_fd, FILE_LISTS, FILE_MAX, &bytes, &size, err);
+                r = file_read_note(l->dir_fd, FILE_LISTS, FILE_MAX, &bytes, &size, &l->unread, err);
         if (r < 0)
                 return r;
-        if (r > 0)
-                (void) bundle_crls_walk(SPAN(bytes, size), load_one, &(Loading){ set, source }, &unused);
+        if (r > 0 && bundle_crls_walk(SPAN(bytes, size), load_one, &(Loading){ set, source }, &l->unread) < 0)
+                (void) rs_context(&l->unread, FILE_LISTS);
         (void) crl_set_free(l->set);
         l->set = TAKE_PTR(set);
         l->source = source;
@@ -81,6 +81,10 @@ SourceLists *source_lists_free(SourceLists *l) {
         l->set = crl_set_free(l->set);
         free(l);
         return NULL;
+}
+
+const RsError *source_lists_unread(const SourceLists *l) {
+        return l->unread.reason == RS_REASON_NONE ? NULL : &l->unread;
 }
 
 const CrlSet *source_lists_set(const SourceLists *l) {

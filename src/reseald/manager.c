@@ -101,6 +101,10 @@ int manager_new(const char *config_path, Manager **ret, RsError *err) {
         r = source_lists_open(m->state_dir_fd, trust_roots_source(m->roots), &m->lists, err);
         if (r < 0)
                 return r;
+        const RsError *unread = source_lists_unread(m->lists);
+        if (unread)
+                journal_send(JOURNAL_LISTS_UNREAD, &(JournalFields){ .error = unread },
+                             "Revocation lists begin anew, ignoring: %s", unread->text);
         m->ask_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         m->writer_cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (m->ask_cancel_fd < 0 || m->writer_cancel_fd < 0)

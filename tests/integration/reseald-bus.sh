@@ -238,6 +238,17 @@ ctl cancel >/dev/null
 grep -q 'cannot be read, ignoring' "$work/a.log" && ok || bad 'a damaged record is not logged'
 kill -TERM "$daemon"
 wait "$daemon" || true
+# whatever lies where it keeps its notes: it starts
+for note in crls job last-job; do
+    rm -rf "$work/a.state"/{crls,job,last-job}
+    mkdir "$work/a.state/$note"
+    daemon_up a
+    expect "a directory in the place of $note keeps nobody from asking" 'a(os) 0' "$(call ListJobs)"
+    kill -TERM "$daemon"
+    wait "$daemon" || true
+    rm -r "${work:?}/a.state/$note"
+done
+grep -q 'Revocation lists begin anew, ignoring: crls' "$work/a.log" && ok || bad 'unusable lists are not logged'
 
 # -- the shipped bus policy --------------------------------------------------------------------------------------------
 

@@ -35,8 +35,15 @@ typedef struct FileTemporary {
 /* Reads at most max_size bytes; 1 = read, 0 = there is no such file, < 0 failed (larger: IO, EFBIG).
  * The buffer has one NUL more than *ret_size.  dir_fd may be AT_FDCWD; the last part is O_NOFOLLOW. */
 int file_read(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data, size_t *ret_size, RsError *err);
-/* The same for key material: the file must not be readable by group or others, and belong to us, root or the owner of
- * the directory dir_fd. */
+/*
+ * The same for what a program has noted for itself and can do without: 0 as well when what lies there cannot be read (a
+ * link, a directory, too large, a bad sector), and *ret_why says so (its reason is NONE otherwise).  < 0 only for want
+ * of memory.
+ */
+int file_read_note(int dir_fd, const char *path, size_t max_size, uint8_t **ret_data, size_t *ret_size,
+                   RsError *ret_why, RsError *err);
+/* As file_read for key material: the file must not be readable by group or others, and belong to us, root or the owner
+ * of the directory dir_fd. */
 int file_read_secret(int dir_fd, const char *path, size_t max_size, Secret **ret, RsError *err);
 /* Replaces path in dir_fd durably: old or new content after a power cut, never a mixture. */
 int file_replace(int dir_fd, const char *path, Span content, mode_t mode, RsError *err);

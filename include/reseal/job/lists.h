@@ -17,10 +17,11 @@
 
 typedef struct SourceLists SourceLists;
 
-/* File "crls" in dir_fd; a damaged one counts as empty. */
+/* File "crls" in dir_fd; one that is damaged or cannot be read counts as empty: source_lists_unread. */
 int source_lists_open(int dir_fd, const TrustAnchors *source, SourceLists **ret, RsError *err);
 SourceLists *source_lists_free(SourceLists *l);
 RS_DEFINE_CLEANUP(SourceLists, source_lists_free)
+const RsError *source_lists_unread(const SourceLists *l); /* what is wrong with the file; NULL: nothing */
 const CrlSet *source_lists_set(const SourceLists *l); /* borrowed until source_lists_trust */
 /* Other anchors (borrowed) from here on: what is kept is judged by them. */
 int source_lists_trust(SourceLists *l, const TrustAnchors *source, RsError *err);

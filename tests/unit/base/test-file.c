@@ -145,6 +145,26 @@ static void memory_that_is_not_there_is_named(void **state) {
         assert_int_equal(err.reason, RS_REASON_NO_MEMORY);
 }
 
+static void a_note_that_cannot_be_read_counts_as_none_and_says_why(void **state) {
+        _cleanup_(freep) uint8_t *data = NULL;
+        RsError err = RS_ERROR_INIT, why;
+        size_t size;
+
+        (void) state;
+        assert_int_equal(file_read_note(AT_FDCWD, "/proc/self/none", 10, &data, &size, &why, &err), 0);
+        assert_int_equal(why.reason, RS_REASON_NONE);
+        assert_int_equal(file_read_note(AT_FDCWD, "/proc/self/stat", 10, &data, &size, &why, &err), 0);
+        assert_int_equal(why.reason, RS_REASON_IO);
+        assert_int_equal(file_read_note(AT_FDCWD, "/proc/self", 10, &data, &size, &why, &err), 0);
+        assert_int_equal(why.reason, RS_REASON_IO);
+        assert_int_equal(err.reason, RS_REASON_NONE);
+        assert_int_equal(file_read_note(AT_FDCWD, "/proc/self/stat", SIZE_MAX / 4, &data, &size, &why, &err), -ENOMEM);
+        assert_int_equal(err.reason, RS_REASON_NO_MEMORY);
+        err = RS_ERROR_INIT;
+        assert_int_equal(file_read_note(AT_FDCWD, "/proc/self/stat", 65536, &data, &size, &why, &err), 1);
+        assert_int_equal(why.reason, RS_REASON_NONE);
+}
+
 static void links_fifos_and_directories_are_not_read(void **state) {
         static const char *const names[] = { "link", "fifo", "sub" };
         Place *p = *state;
@@ -341,6 +361,7 @@ int main(void) {
                 IN_PLACE(one_byte_above_the_cap_is_refused),
                 cmocka_unit_test(files_of_procfs_that_claim_no_size_are_read),
                 cmocka_unit_test(memory_that_is_not_there_is_named),
+                cmocka_unit_test(a_note_that_cannot_be_read_counts_as_none_and_says_why),
                 IN_PLACE(links_fifos_and_directories_are_not_read),
                 IN_PLACE(a_link_at_the_temporary_name_is_not_followed),
                 IN_PLACE(a_leftover_of_a_power_cut_is_overwritten),

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
@@ -88,6 +89,39 @@ static void a_record_with_any_byte_changed_or_cut_reads_as_absent(void **state) 
         for (size_t n = 0; n < size; n += 11) {
                 assert_int_equal(file_replace(d->fd, INSTALL_FILE_RECORD, SPAN(data, n), 0600, &err), 0);
                 assert_int_equal(install_record_load(d->fd, &got, &err), 0);
+        }
+}
+
+static void put_in_the_way(int dir_fd, const char *name, int kind) {
+        (void) unlinkat(dir_fd, name, 0);
+        (void) unlinkat(dir_fd, name, AT_REMOVEDIR);
+        if (kind == 0)
+                assert_int_equal(symlinkat("/dev/null", dir_fd, name), 0);
+        else if (kind == 1)
+                assert_int_equal(mkdirat(dir_fd, name, 0700), 0);
+        else {
+                _cleanup_(closep) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+                assert_int_equal(ftruncate(fd, (off_t) 1 << 30), 0);
+        }
+}
+
+static void what_is_no_file_or_too_large_reads_as_absent(void **state) {
+        Directory *d = *state;
+        RsError err = RS_ERROR_INIT;
+        InstallRecord record;
+        InstallReport report;
+        InstallSlot slot;
+        int fd = -EBADF;
+
+        for (int kind = 0; kind < 3; kind++) {
+                put_in_the_way(d->fd, INSTALL_FILE_RECORD, kind);
+                put_in_the_way(d->fd, INSTALL_FILE_BITMAP, kind);
+                put_in_the_way(d->fd, "slot-B.info", kind);
+                put_in_the_way(d->fd, "slot-B.report", kind);
+                assert_int_equal(install_record_load(d->fd, &record, &err), 0);
+                assert_int_equal(install_bitmap_open(d->fd, &d->record, &fd, &err), 0);
+                assert_int_equal(install_slot_load(d->fd, "B", &slot, &err), 0);
+                assert_int_equal(install_report_load(d->fd, "B", d->record.bundle_id, &report, &err), 0);
         }
 }
 
@@ -174,6 +208,7 @@ int main(void) {
                                                 teardown),
                 cmocka_unit_test_setup_teardown(a_record_of_a_step_that_does_not_exist_reads_as_absent, setup,
                                                 teardown),
+                cmocka_unit_test_setup_teardown(what_is_no_file_or_too_large_reads_as_absent, setup, teardown),
                 cmocka_unit_test_setup_teardown(windows_are_set_one_by_one, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_bitmap_of_another_installation_is_not_believed, setup,
                                                 teardown),

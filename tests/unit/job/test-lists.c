@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -115,6 +116,36 @@ static void a_damaged_file_counts_as_empty(void **state) {
         assert_int_equal(crl_set_count(source_lists_set(l)), 0);
 }
 
+/* Whatever lies at the name: the service starts, and can say what is wrong. */
+static void what_cannot_be_read_counts_as_empty_and_is_told(void **state) {
+        enum { LINK, DIRECTORY, FIFO, LARGE, GARBAGE, NOTHING, N_CASES };
+
+        (void) state;
+        for (int i = 0; i < N_CASES; i++) {
+                (void) unlinkat(dir_fd, "crls", 0);
+                if (i == LINK)
+                        assert_int_equal(symlinkat("/dev/null", dir_fd, "crls"), 0);
+                else if (i == DIRECTORY)
+                        assert_int_equal(mkdirat(dir_fd, "crls", 0700), 0);
+                else if (i == FIFO)
+                        assert_int_equal(mkfifoat(dir_fd, "crls", 0600), 0);
+                else if (i != NOTHING) {
+                        _cleanup_(closep) int fd = openat(dir_fd, "crls", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+                        assert_int_equal(ftruncate(fd, i == LARGE ? (off_t) 1 << 30 : 3), 0);
+                }
+                _cleanup_(source_lists_freep) SourceLists *l = open_lists();
+                assert_int_equal(crl_set_count(source_lists_set(l)), 0);
+                if (i == NOTHING)
+                        assert_null(source_lists_unread(l));
+                else {
+                        assert_non_null(source_lists_unread(l));
+                        assert_non_null(strstr(source_lists_unread(l)->text, "crls"));
+                }
+                if (i == DIRECTORY)
+                        assert_int_equal(unlinkat(dir_fd, "crls", AT_REMOVEDIR), 0);
+        }
+}
+
 static int setup(void **state) {
         RsError err = RS_ERROR_INIT;
 
@@ -139,6 +170,7 @@ int main(void) {
                 cmocka_unit_test(a_directory_that_was_put_back_shows_by_the_writers_number),
                 cmocka_unit_test(a_copy_that_is_gone_shows_as_well),
                 cmocka_unit_test(a_damaged_file_counts_as_empty),
+                cmocka_unit_test(what_cannot_be_read_counts_as_empty_and_is_told),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -611,13 +611,23 @@ static void lists_that_were_put_back_or_lost_stop_installs_until_they_are_here_a
         assert_int_equal(file_read(state_fd, "crls", 1u << 20, &saved, &size, &err), 1);
         take_list(s, &record, &roots[0], 8);
         check_is(s, &record, RS_REASON_NONE);
-        for (unsigned lost = 0; lost < 3; lost++) {
+        for (unsigned lost = 0; lost < 5; lost++) {
                 if (lost == 0)
                         assert_int_equal(file_replace(state_fd, "crls", SPAN(saved, size), 0600, &err), 0);
                 else if (lost == 1)
                         assert_int_equal(file_remove(state_fd, "crls", &err), 1);
-                else
+                else if (lost == 2)
                         assert_int_equal(file_replace(state_fd, "crls", SPAN(saved, size / 2), 0600, &err), 0);
+                else {
+                        assert_int_equal(file_remove(state_fd, "crls", &err), 1);
+                        if (lost == 3)
+                                assert_int_equal(symlinkat("/dev/null", state_fd, "crls"), 0);
+                        else {
+                                assert_int_equal(file_replace(state_fd, "crls", SPAN(saved, size), 0600, &err), 0);
+                                _cleanup_(closep) int fd = openat(state_fd, "crls", O_WRONLY | O_CLOEXEC);
+                                assert_int_equal(ftruncate(fd, (off_t) 1 << 30), 0);
+                        }
+                }
                 (void) trust_store_free(TAKE_PTR(s));
                 s = open_store(&record);
                 check_is(s, &record, RS_REASON_CRL_ROLLBACK);
