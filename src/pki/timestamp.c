@@ -124,7 +124,7 @@ static int check_purpose(const X509 *cert, RsError *err) {
 /* The signed attribute names this very certificate. */
 static int check_signing_certificate(const SignedMessage *m, RsError *err) {
         _cleanup_(ESS_SIGNING_CERT_V2_freep) ESS_SIGNING_CERT_V2 *named = NULL;
-        _cleanup_(ossl_leavep) OSSL_LIB_CTX *before = ossl_enter(); /* the ESS check takes none */
+        OSSL_IN_CONTEXT; /* the ESS check takes none */
         STACK_OF(X509) *chain = NULL;
         const ASN1_STRING *value;
         const unsigned char *p;

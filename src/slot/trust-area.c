@@ -80,7 +80,7 @@ int trust_area_read(int fd, unsigned copy, uint8_t **ret, size_t *ret_size, RsEr
 static bool holds(int fd, unsigned copy, Span set) {
         _cleanup_(freep) uint8_t *bytes = NULL;
         RsError ignored = RS_ERROR_INIT;
-        size_t size;
+        size_t size = 0;
 
         return trust_area_read(fd, copy, &bytes, &size, &ignored) > 0 && span_equal(SPAN(bytes, size), set);
 }

@@ -320,7 +320,7 @@ static int prepare(Exchange *x, struct curl_slist **headers, char range[64], RsE
 }
 
 int https_exchange(Exchange *x, RsError *err) {
-        _cleanup_(ossl_leavep) OSSL_LIB_CTX *before = ossl_enter(); /* curl makes its SSL_CTX in the default one */
+        OSSL_IN_CONTEXT; /* curl makes its SSL_CTX in the default one */
         _cleanup_(slist_freep) struct curl_slist *headers = NULL;
         char range[64];
         CURLcode code = CURLE_OK;

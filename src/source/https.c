@@ -78,7 +78,7 @@ int https_new(const HttpsConfig *config, Https **ret, RsError *err) {
 Https *https_free(Https *h) {
         if (!h)
                 return NULL;
-        _cleanup_(ossl_leavep) OSSL_LIB_CTX *before = ossl_enter(); /* connections say good-bye */
+        OSSL_IN_CONTEXT; /* connections say good-bye */
         curl_easy_cleanup(h->easy);
         (void) curl_multi_cleanup(h->multi);
         free(h);

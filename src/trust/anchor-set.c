@@ -182,7 +182,7 @@ int anchor_set_judge(const TrustAnchors *roots, uint32_t quorum, uint64_t versio
                      AnchorSet **ret, RsError *err) {
         _cleanup_(freep) uint8_t *json = NULL, *again = NULL;
         _cleanup_(anchor_set_freep) AnchorSet *s = NULL;
-        size_t size, again_size;
+        size_t size = 0, again_size;
         int r;
 
         if (candidate.size == 0 || candidate.size > TRUST_SET_CMS_MAX)

@@ -30,7 +30,8 @@ cp "$ticket" "$RIG/ticket.good"
 put_ticket() {
         rm -rf "$RIG/made"
         quiet rig_program reseal-source ticket --bundle "$RIG/t.rsb" --output "$RIG/made" --transport-key "$PKI/source/transport.key" \
-                --transport-cert "$PKI/source/transport.pem" --ticket-key "$PKI/$1.key" --ticket-cert "$PKI/$1.pem" "${@:3}" --device "$2"
+                --transport-cert "$PKI/source/transport.pem" --ticket-key "$PKI/$1.key" --ticket-cert "$PKI/$1.pem" \
+                --device-ca "$PKI/device/ca.pem" "${@:3}" --device "$2"
         cp "$(find "$RIG/made" -name '*.rst')" "$ticket"
 }
 # the device asks its time-stamp authority; what that says is exact to two seconds

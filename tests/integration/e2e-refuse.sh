@@ -78,7 +78,7 @@ cp "$other" "$ticket"
 refuses a_ticket_for_another_bundle_is_refused WrongBundle "${base}t.rsb"
 quiet rig_program reseal-source ticket --bundle "$RIG/t.rsb" --output "$RIG/foreign" --transport-key "$PKI/source/transport.key" \
         --transport-cert "$PKI/source/transport.pem" --ticket-key "$PKI/source/ticket.key" --ticket-cert "$PKI/source/ticket.pem" \
-        --device "$PKI/device/one-unwrap.pem"
+        --device-ca "$PKI/device/ca.pem" --device "$PKI/device/one-unwrap.pem"
 cp "$(find "$RIG/foreign" -name '*.rst')" "$ticket"
 refuses a_ticket_for_another_device_is_refused WrongDevice "${base}t.rsb"
 python3 -c 'import sys

@@ -101,7 +101,7 @@ again installs and_once_it_is_free_it_goes_on "$url"
 litter() {
         local i
         for i in 1 2 3; do
-                tpm2 createprimary -Q -C e -c /run/litter.ctx || true # each leaves a transient object
+                tpm2 createprimary -Q -C n -c /run/litter.ctx || true # each leaves a transient object
                 tpm2 startauthsession -S "/run/litter.$i" || true
         done
         tpm2 getcap handles-transient
@@ -115,7 +115,7 @@ is_locked() {
 }
 lock_out() {
         local i
-        tpm2 createprimary -Q -C e -p secret -c /run/da.ctx -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt'
+        tpm2 createprimary -Q -C n -p secret -c /run/da.ctx -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt'
         tpm2 flushcontext -t
         for i in 1 2 3 4 5 6; do
                 tpm2 create -Q -C /run/da.ctx -P wrong -u /run/da.pub -r /run/da.priv && return 1
@@ -269,6 +269,11 @@ ExecStart=/usr/sbin/tpm2-abrmd --tcti=$raw --flush-all
 Restart=always
 RestartSec=100ms
 U
+# Configured as it is on a device, tabrmd is loaded before the sandbox closes; behind the one that injects faults it is not.
+for unit in reseald reseal-writer; do
+        mkdir -p "$RIG/root/etc/systemd/system/$unit.service.d"
+        printf '[Service]\nEnvironment=LD_PRELOAD=libtss2-tcti-tabrmd.so.0\n' >"$RIG/root/etc/systemd/system/$unit.service.d/60-tabrmd.conf"
+done
 begin_shared() { # RULES FOR RESEALD, FOR THE WRITER
         restart_with "${behind%%:*}:tabrmd:bus_type=system" yes "${1:-}" "${2:-}"
 }

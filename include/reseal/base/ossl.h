@@ -38,6 +38,8 @@ void ossl_leave(OSSL_LIB_CTX *before);
 static inline void ossl_leavep(OSSL_LIB_CTX **before) {
         ossl_leave(*before);
 }
+/* A declaration: from here to the end of the block. */
+#define OSSL_IN_CONTEXT __attribute__((cleanup(ossl_leavep), unused)) OSSL_LIB_CTX *ossl_before = ossl_enter()
 
 /* For tests: a context after this file; the caller frees it. */
 int ossl_make(const char *config_path, OSSL_LIB_CTX **ret, RsError *err);

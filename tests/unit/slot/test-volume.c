@@ -236,8 +236,8 @@ static void a_header_that_costs_more_than_ours_is_refused_at_once(void **state) 
         static const char *const edits[] = {
                 "h['keyslots']['0']['kdf']['iterations'] = 2**32 - 1",
                 "h['keyslots']['0']['kdf']['iterations'] = 1001",
-                "h['keyslots']['0']['kdf'].update(type='argon2id', time=2**31-1, memory=4194304, cpus=4); "
-                "[h['keyslots']['0']['kdf'].pop(k) for k in ('hash', 'iterations')]",
+                ("h['keyslots']['0']['kdf'].update(type='argon2id', time=2**31-1, memory=4194304, cpus=4); "
+                 "[h['keyslots']['0']['kdf'].pop(k) for k in ('hash', 'iterations')]"),
                 "h['digests']['0']['iterations'] = 2**32 - 1",
                 "h['tokens']['0']['keyslots'] = []",
         };
