@@ -69,9 +69,10 @@ static int look_everywhere(const UnlockConfig *config, const TpmRecord *record, 
         return 0;
 }
 
-int roots_find(const UnlockConfig *config, const TpmRecord *record, const char *sysfs, uint64_t end_usec,
+int roots_find(const UnlockConfig *config, const TpmRecord *record, const char *sysfs, uint64_t timeout_usec,
                TrustAnchors **ret, RsError *err) {
         const struct timespec pause = { .tv_nsec = 50000000 };
+        const uint64_t end_usec = clock_boottime_usec() + timeout_usec;
         bool missing;
 
         if (record->trust_version == 0)

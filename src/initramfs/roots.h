@@ -18,6 +18,6 @@
 
 /* The record that is valid; of a damaged one what is left (tpm_state_salvage): a spoilt record stops no boot. */
 int roots_record(const TpmConfig *config, const uint8_t srk_name[TPM_NAME_SIZE], TpmRecord *ret, RsError *err);
-/* Looks into all slots of the map, until end_usec (of boot time) for those that are not there yet. */
-int roots_find(const UnlockConfig *config, const TpmRecord *record, const char *sysfs, uint64_t end_usec,
+/* Looks into all slots of the map, and for timeout_usec from now on for those that are not there yet. */
+int roots_find(const UnlockConfig *config, const TpmRecord *record, const char *sysfs, uint64_t timeout_usec,
                TrustAnchors **ret, RsError *err);

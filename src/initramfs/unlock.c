@@ -154,8 +154,7 @@ static int ask_record(Unlock *u, RsError *err) {
         u->tpm_usec += clock_boottime_usec() - before;
         if (r < 0)
                 return r;
-        return roots_find(&u->config, &u->record, SYSFS_BLOCK, u->started_usec + u->options->timeout_usec, &u->anchors,
-                          err);
+        return roots_find(&u->config, &u->record, SYSFS_BLOCK, u->options->timeout_usec, &u->anchors, err);
 }
 
 static int open_verity(Unlock *u, RsError *err) {
