@@ -12,6 +12,7 @@
  * Partition, token, TPM, dm-crypt, record, roots, trailer, manifest, dm-verity, /run/reseal/booted, in this order,
  * once.  A failure takes down what was opened, says why, and ends with 1: whoever called reboots, and the bootloader
  * goes on to the other slot when it has counted enough, or at once where one start can be named to it (refuse.c).
+ * Any other end has told the loader nothing: whoever called does that with --not-started before he reboots.
  * Opening that one here would be a fallback nobody counted, under a kernel that is not its own.
  */
 #include <fcntl.h>
@@ -44,12 +45,13 @@
 #define SYSFS_BLOCK "/sys/class/block"
 #define CMDLINE_MAX 65536u
 #define NAME_MAX_MAPPER 32u
+#define EXIT_UNTOLD 2                   /* the bootloader was not told: wrong arguments, or not done in time */
 
 typedef struct Options {
         const char *config_path, *class_name, *name;
         const char *slot;               /* NULL: from the kernel command line */
         uint64_t timeout_usec;
-        bool not_started;               /* opened before, and no system came of it */
+        bool not_started;               /* tried before, and no system came of it */
 } Options;
 
 typedef struct Unlock {
@@ -273,7 +275,7 @@ static void usage(void) {
                       "      --class CLASS      of the slot, default rootfs\n"
                       "      --name NAME        of the device in /dev/mapper, default root\n"
                       "      --timeout SECONDS  how long to wait for partition and TPM, default 30\n"
-                      "      --not-started      only say that no system came of the slot that was opened\n"
+                      "      --not-started      only say that no system came of the slot\n"
                       "  -c, --config FILE      instead of %s\n"
                       "      --version          print the version\n",
                       RS_PATH_CONF_WRITER);
@@ -334,22 +336,25 @@ static int parse_options(int argc, char **argv, Options *o) {
                 }
                 if (!set_option(o, c, optarg)) {
                         (void) fprintf(stderr, "reseal-unlock: wrong arguments; try --help\n");
-                        return 3;
+                        return EXIT_UNTOLD + 1;
                 }
         }
         if (optind < argc)
                 (void) fprintf(stderr, "reseal-unlock: %s: no such argument\n", argv[optind]);
-        return optind < argc ? 3 : 0;
+        return optind < argc ? EXIT_UNTOLD + 1 : 0;
 }
 
-/* The last word: also about what a library or the TPM's driver does not come back from. */
+/*
+ * The last word: also about what a library or the TPM's driver does not come back from.  A signal handler cannot tell
+ * the loader, so this is not the status that says it was told.
+ */
 static void on_alarm(int signal_number) {
         static const char text[] = "reseal-unlock: not done in time; the device restarts\n";
 
         (void) signal_number;
         if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-                _exit(EXIT_FAILURE);
-        _exit(EXIT_FAILURE);
+                _exit(EXIT_UNTOLD);
+        _exit(EXIT_UNTOLD);
 }
 
 /* Partition, TPM and trust set are each awaited for so long; what the disk decides has had its limits before. */
@@ -378,7 +383,7 @@ int main(int argc, char **argv) {
         (void) snprintf(u.crypt_name, sizeof(u.crypt_name), "%s-crypt", options.name);
         if (options.not_started) {
                 if (ossl_program(&err) == 0 && choose_slot(&u, &err) == 0)
-                        (void) rs_fail(&err, SLOT_CONTENT, "it was opened, and no system came up from it");
+                        (void) rs_fail(&err, SLOT_CONTENT, "no system came up from it");
                 complain(&u, &err);
                 return EXIT_SUCCESS;
         }

@@ -43,6 +43,22 @@ for unit in reseal-refuse reseal-deadline reseal-unlock; do
 done
 echo 'ok   dracut: no shell before the restart'
 
+# What systemd asks when the unit has ended: the loader hears of every end that reseal-unlock could not tell of itself.
+unlock=$work/dracut$units/reseal-unlock.service
+after() { # SERVICE_RESULT EXIT_STATUS
+        : >"$work/asked"
+        sed -n 's/^ExecStopPost=-\{0,1\}//p' "$unlock" | sed -e "s|/usr/sbin/reseal-unlock|echo unlock|; s|sleep 10|echo sleep|; s|[$][$]|$|g" |
+                while read -r line; do eval "SERVICE_RESULT=$1 EXIT_STATUS=$2 $line" >>"$work/asked" || true; done
+        tr '\n' ' ' <"$work/asked"
+}
+[ -z "$(after success 0)" ] || fail 'dracut: the loader is told of a slot that was opened'
+[ "$(after exit-code 1)" = 'sleep ' ] || fail 'dracut: a refusal is told twice'
+for end in 'exit-code 2' 'signal SEGV' 'oom-kill KILL' 'core-dump ABRT' 'exit-code 127'; do
+        # shellcheck disable=SC2086 # two words
+        [ "$(after $end)" = 'unlock --not-started sleep ' ] || fail "dracut: the loader is not told after $end"
+done
+echo 'ok   dracut: the loader is told once, whatever ends reseal-unlock'
+
 # -- initramfs-tools: the scripts, in a tree of their own with programs that only say what they were asked -------------------
 
 mkdir -p "$work/bin" "$work/conf"
@@ -67,6 +83,12 @@ panic=0
 [ -z "$panic" ] || fail 'initramfs-tools: panic= decides, and scripts/panic is not asked'
 run local-top 'reseal.slot=A' 1 && fail 'initramfs-tools: a refused slot goes on'
 grep -q '^reboot -f' "$work/asked" || fail 'initramfs-tools: a refused slot does not restart'
+grep -q '^reseal-unlock --not-started' "$work/asked" && fail 'initramfs-tools: a refusal is told twice'
+for status in 2 127 134 137 139; do
+        run local-top 'reseal.slot=A' $status && fail "initramfs-tools: status $status goes on"
+        [ "$(grep -E '^(reseal-unlock|reboot)' "$work/asked" | tr '\n' ' ')" = 'reseal-unlock  reseal-unlock --not-started reboot -f ' ] ||
+                fail "initramfs-tools: the loader is not told after status $status"
+done
 run panic 'reseal.slot=A' && fail 'initramfs-tools: a shell behind a root that does not mount'
 grep -q '^reseal-unlock --not-started' "$work/asked" || fail 'initramfs-tools: the loader is not told'
 grep -q '^reboot -f' "$work/asked" || fail 'initramfs-tools: no restart'
