@@ -96,10 +96,14 @@ static int note_other(Installer *i, const BootSlotState *slot, const InstallRefu
         return keep(i, &info, text, err);
 }
 
-/* The words first: a cut behind them leaves the count, and they are kept once more. */
+/*
+ * The words first: a cut behind them leaves the count, and they are kept once more.  A directory that is full or cannot be
+ * written does not leave it: the count would pass a good slot over.
+ */
 int note_came_up(Installer *i, const BootState *state, RsError *err) {
         InstallRefused refused;
-        int r = 0;
+        RsError why = RS_ERROR_INIT;
+        int r = 0, up;
 
         read_refused(i, &refused);
         for (uint32_t k = 0; r == 0 && k < state->n_slots; k++) {
@@ -110,5 +114,8 @@ int note_came_up(Installer *i, const BootState *state, RsError *err) {
                 else if (slot->good)
                         r = install_report_remove(i->device.state_fd, slot->name, err);
         }
-        return r < 0 ? r : boot_came_up(i->device.boot, i->booted.slot, err);
+        up = boot_came_up(i->device.boot, i->booted.slot, &why);
+        if (up < 0 && r >= 0)
+                return rs_pass(err, &why);
+        return r < 0 ? r : up;
 }

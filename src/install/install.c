@@ -670,7 +670,7 @@ static int check_complete(const Installer *i, RsError *err) {
 
 /* The flags again, which changes nothing when they are as W8 left them; a good slot is not put on trial. */
 static int finish_installed(Installer *i, char ret_primary[WRITER_NAME_SIZE + 1], RsError *err) {
-        BootState state;
+        BootState state = { .n_slots = 0 };
         bool good = false;
         int r;
 

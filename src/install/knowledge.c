@@ -128,9 +128,22 @@ static int load_link(Installer *i, RsError *err) {
         return r < 0 ? r : 0;
 }
 
+/* A trial may still fail, and the slot before it must start then. */
+static int check_no_trial(Installer *i, const InstallBooted *booted, uint64_t version, RsError *err) {
+        const BootSlotState *running;
+        BootState state;
+        int r = running_state(i, booted, &state, &running, err);
+
+        return r == 0 && !running->good ? rs_fail(err, TRUST_SET,
+                                                  "trust set version %llu takes a root away and waits: slot %s is on trial",
+                                                  (unsigned long long) version, running->name)
+                                        : r;
+}
+
 /*
- * A set that takes roots away may not take the running slot's away: the initramfs would not start it any more.  Which
- * root that is, the link that was kept of the recorded release says, as long as that release is what runs.
+ * A set that takes roots away may not take the running slot's away, nor that of the slot a trial may fall back to: the
+ * initramfs would not start it any more.  Which root that is, the link that was kept of the recorded release says, as
+ * long as that release is what runs, and is good.
  */
 static int check_next(Installer *i, const TrustNext *next, RsError *err) {
         const Knowledge *k = &i->knowledge;
@@ -142,6 +155,8 @@ static int check_next(Installer *i, const TrustNext *next, RsError *err) {
         if (!next->drops_roots)
                 return 0;
         r = read_booted(i, &booted, err);
+        if (r == 0)
+                r = check_no_trial(i, &booted, next->version, err);
         if (r == 0)
                 r = tpm_record_chain(record, &from, err);
         if (r < 0)

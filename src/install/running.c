@@ -337,6 +337,7 @@ static int resolve(Installer *i, const BootState *state, const char *name, const
 
 /* Beside next.c: marking good may also repair a damaged boot state, so it is judged as it would be then. */
 static int mark_good(Installer *i, InstallAsker asker, const BootSlotState *slot, RsError *err) {
+        RsError later = RS_ERROR_INIT;
         int r;
 
         if (strcmp(slot->name, i->booted.slot) != 0)
@@ -347,8 +348,9 @@ static int mark_good(Installer *i, InstallAsker asker, const BootSlotState *slot
         r = run_step(i, INSTALL_W10_GOOD, err);
         if (r < 0)
                 return r;
-        r = install_converge(i, err);
-        return r < 0 ? r : i->below;
+        /* It is good now, whatever comes of W11: that is done at the next start then, and at each OFFER before. */
+        (void) install_converge(i, &later);
+        return i->below;
 }
 
 static int mark_bad(Installer *i, InstallAsker asker, const BootState *state, const BootSlotState *slot, RsError *err) {

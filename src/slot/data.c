@@ -74,7 +74,7 @@ int data_volume_check(const char *device, Tpm *tpm, RsError *err) {
         _cleanup_(secret_freep) Secret *secret = NULL, *passphrase = NULL;
         _cleanup_(luks_done) Luks l = { 0 };
         TpmSealed sealed;
-        int key_slot, r;
+        int key_slot = 0, r;
 
         r = load(&l, device, &sealed, err);
         if (r == 0)

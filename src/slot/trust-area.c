@@ -130,8 +130,8 @@ int trust_area_write(int fd, Span set, Span keep, RsError *err) {
         if (set.size == 0 || set.size > TRUST_SET_CMS_MAX)
                 return rs_fail(err, INTERNAL, "a trust set of %zu bytes", set.size);
         for (unsigned i = 0; i < TRUST_AREA_COPIES; i++)
-                if (holds(fd, i, set))
-                        return 0;
+                if (holds(fd, i, set)) /* perhaps in the medium's cache only: the TPM is told behind this */
+                        return flush(fd, err);
         if (keep.size > 0 && holds(fd, 0, keep))
                 copy = 1;
         r = write_copy(fd, copy, set, err);

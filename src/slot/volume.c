@@ -186,7 +186,7 @@ int slot_volume_resume(const char *path, Tpm *tpm, Secret **ret_volume_key, RsEr
         const char *token = NULL;
         uint8_t bundle_id[32];
         TpmSealed sealed;
-        int key_slot, r;
+        int key_slot = 0, r;
 
         if (!key)
                 return rs_fail_oom(err);
