@@ -35,10 +35,13 @@ static void walk_done(Walk *w) {
         closep(&w->fd);
 }
 
+/* Takes the descriptor that was opened just now, or what errno says of it. */
 static int move_to(Walk *w, int fd) {
+        int r = fd < 0 ? -errno : 0;
+
         closep(&w->fd);
         w->fd = fd;
-        return fd < 0 ? -errno : 0;
+        return r;
 }
 
 /* An absolute path begins at the root, wherever we are. */
@@ -87,6 +90,7 @@ static int follow(Walk *w, int link_fd, const struct stat *st, RsError *err) {
 static int step(Walk *w, const char *part, RsError *err) {
         _cleanup_(closep) int fd = openat(w->fd, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         struct stat st;
+        int r;
 
         if (fd < 0 || fstat(fd, &st) < 0)
                 return rs_fail_errno(err, errno, "%s", w->path);
@@ -94,8 +98,9 @@ static int step(Walk *w, const char *part, RsError *err) {
                 return follow(w, fd, &st, err);
         if (!S_ISDIR(st.st_mode))
                 return rs_fail_errno(err, ENOTDIR, "%s", w->path);
-        (void) move_to(w, TAKE_FD(fd)); /* it is open already */
-        return 0;
+        /* As a directory, which mounts what is to be mounted there; a link that came in between is none. */
+        r = move_to(w, openat(w->fd, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        return r < 0 ? rs_fail_errno(err, r, "%s", w->path) : 0;
 }
 
 static int walk(int dir_fd, const char *path, int *ret_fd, RsError *err) {
@@ -135,6 +140,30 @@ int directory_open(int dir_fd, const char *path, int *ret_fd, RsError *err) {
         if (r >= 0)
                 *ret_fd = fd;
         return r;
+}
+
+int directory_make(const char *path, mode_t mode, int *ret_fd, RsError *err) {
+        _cleanup_(closep) int parent_fd = -EBADF;
+        _cleanup_(freep) char *copy = strdup(path);
+        char *slash;
+        int r;
+
+        if (!copy)
+                return rs_fail_oom(err);
+        for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+                copy[n - 1] = '\0';
+        slash = strrchr(copy, '/');
+        if (!slash || slash == copy)
+                r = directory_open(AT_FDCWD, slash ? "/" : ".", &parent_fd, err);
+        else {
+                *slash = '\0';
+                r = directory_open(AT_FDCWD, copy, &parent_fd, err);
+        }
+        if (r < 0)
+                return r;
+        if (mkdirat(parent_fd, slash ? slash + 1 : copy, mode) < 0 && errno != EEXIST)
+                return rs_fail_errno(err, errno, "make %s", path);
+        return directory_open(AT_FDCWD, path, ret_fd, err);
 }
 
 bool directory_is_ours(int fd) {

@@ -24,6 +24,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <reseal/base/cleanup.h>
@@ -177,14 +178,32 @@ static int open_parent(int dir_fd, const char *path, int *ret_fd, const char **r
 }
 
 #define TEMPORARY_TRIES 1000u
+#define LOCK_TRIES 1000u
+#define LOCK_PAUSE_NSEC 10000000 /* ten seconds in all */
 
 static bool ours_alone(const struct stat *st) {
         return st->st_uid == geteuid() && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
+/* Another of our own writers holds it for moments; whoever holds it longer does not keep us. */
+static int lock(int fd) {
+        const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NSEC };
+
+        for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        return -errno;
+                if (tries == LOCK_TRIES)
+                        return -EBUSY;
+                (void) nanosleep(&pause, NULL);
+        }
+        return 0;
+}
+
 /* Opens and locks the temporary file of a directory of our own.  Whoever held the lock before us has renamed or removed
  * what we opened: then the name no longer leads to our inode, and we try again. */
 static int open_locked(int parent_fd, const char *temp, int *ret_fd) {
+        int r;
+
         for (unsigned tries = 0; tries < TEMPORARY_TRIES; tries++) {
                 _cleanup_(closep) int fd = -EBADF;
                 struct stat ours, named;
@@ -192,9 +211,9 @@ static int open_locked(int parent_fd, const char *temp, int *ret_fd) {
                 fd = openat(parent_fd, temp, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
                 if (fd < 0)
                         return -errno;
-                while (flock(fd, LOCK_EX) < 0)
-                        if (errno != EINTR)
-                                return -errno;
+                r = lock(fd);
+                if (r < 0)
+                        return r;
                 if (fstat(fd, &ours) < 0)
                         return -errno;
                 if (fstatat(parent_fd, temp, &named, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -250,13 +269,14 @@ static int fill(int fd, Span content, const FileOwner *owner, mode_t mode, RsErr
 
         if (ftruncate(fd, 0) < 0)
                 return rs_fail_errno(err, errno, "truncate");
+        r = file_pwrite_all(fd, content.data, content.size, 0, err);
+        if (r < 0)
+                return r;
+        /* Last, so that nobody else can open, and lock, what a cut may leave here. */
         if (owner && fchown(fd, owner->uid, owner->gid) < 0)
                 return rs_fail_errno(err, errno, "owner");
         if (fchmod(fd, mode & 07777) < 0)
                 return rs_fail_errno(err, errno, "chmod");
-        r = file_pwrite_all(fd, content.data, content.size, 0, err);
-        if (r < 0)
-                return r;
         if (fsync(fd) < 0)
                 return rs_fail_errno(err, errno, "fsync");
         return 0;

@@ -14,7 +14,8 @@
 static const char *const allowed[] = {
         "accept4", "brk", "clock_gettime", "clock_gettime64", "close", "connect", "exit", "exit_group", "fchmod",
         "fcntl", "fcntl64", "flock", "fstat", "fstat64", "fstatat64", "fsync", "ftruncate", "ftruncate64", "futex",
-        "futex_time64", "geteuid", "getpid", "getrandom", "getsockopt", "gettid", "lseek", "_llseek", "madvise",
+        "futex_time64", "geteuid", "geteuid32", "getpid", "getuid32",
+        "getrandom", "getsockopt", "gettid", "lseek", "_llseek", "madvise",
         "memfd_create", "mremap", "munmap", "newfstatat", "open", "openat", "poll", "ppoll", "ppoll_time64", "pread64", "pwrite64",
         "read", "recvfrom", "recvmsg", "rename", "renameat", "renameat2", "restart_syscall", "rseq", "rt_sigaction",
         "rt_sigprocmask", "rt_sigreturn", "sendmsg", "sendto", "setsockopt", "sigreturn", "statx", "tgkill", "unlink",

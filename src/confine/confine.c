@@ -124,7 +124,8 @@ static const char *const of_service[] = {
         "clock_getres", "clock_gettime", "clock_gettime64", "clock_nanosleep", "clock_nanosleep_time64", "gettimeofday",
         "nanosleep", "time",
 
-        "getegid", "geteuid", "getgid", "getgroups", "getpid", "getppid", "getpriority", "getrandom", "getresgid",
+        "getegid", "geteuid", "geteuid32", "getgid", "getuid32",
+        "getgroups", "getpid", "getppid", "getpriority", "getrandom", "getresgid",
         "getresuid", "getrlimit", "getrusage", "getuid", "prctl", "prlimit64", "setpriority", "sysinfo", "uname",
 };
 

@@ -93,20 +93,33 @@ int checks_units(const HealthConfig *c, uint64_t until, UnitStart *ret_starts, R
                      : rs_fail(err, UNHEALTHY, "the units have not settled");
 }
 
-/* What was found settled is active since the same start still. */
-static int check_unchanged(const HealthConfig *c, UnitStart *starts, RsError *err) {
+/*
+ * What was found settled is active since the same start still.  A unit that reloads at this moment, or a bus that does
+ * not answer, is asked again until the deadline; one that was started again has not stayed.
+ */
+static int check_unchanged(const HealthConfig *c, uint64_t until, const UnitStart *settled, RsError *err) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-        const char *again = NULL, *inactive;
+        const char *inactive;
         char state[32] = "";
 
         if (c->n_units == 0)
                 return 0;
-        if (sd_bus_open_system(&bus) < 0)
-                return rs_fail(err, UNHEALTHY, "the system bus is not there any more");
-        inactive = find_inactive(bus, c, starts, &again, state);
-        if (inactive)
-                return rs_fail(err, UNHEALTHY, "%s is %s after the other checks", inactive, state);
-        return again ? rs_fail(err, UNHEALTHY, "%s was started again during the other checks", again) : 0;
+        do {
+                UnitStart starts[HEALTH_UNITS_MAX];
+                const char *again = NULL;
+
+                inactive = "the system bus";
+                (void) snprintf(state, sizeof(state), "not there");
+                if (!bus && sd_bus_open_system(&bus) < 0)
+                        continue;
+                memcpy(starts, settled, sizeof(starts));
+                inactive = find_inactive(bus, c, starts, &again, state);
+                if (again)
+                        return rs_fail(err, UNHEALTHY, "%s was started again during the other checks", again);
+                if (!inactive)
+                        return 0;
+        } while (wait_usec(ASK_UNITS_USEC, until));
+        return rs_fail(err, UNHEALTHY, "%s is %s after the other checks", inactive, state);
 }
 
 /* -- programs --------------------------------------------------------------------------------------------------- */
@@ -256,5 +269,5 @@ int checks_run(const HealthConfig *c, uint64_t until, RsError *err) {
                 r = checks_programs(c, until, err);
         if (r == 0)
                 r = checks_source(c, until, err);
-        return r < 0 ? r : check_unchanged(c, starts, err);
+        return r < 0 ? r : check_unchanged(c, until, starts, err);
 }

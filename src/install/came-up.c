@@ -97,8 +97,8 @@ static int note_other(Installer *i, const BootSlotState *slot, const InstallRefu
 }
 
 /*
- * The words first: a cut behind them leaves the count, and they are kept once more.  A directory that is full or cannot be
- * written does not leave it: the count would pass a good slot over.
+ * The words first: a cut behind them leaves the count, and they are kept once more.  A directory that is full or cannot
+ * be written does not leave it: the count would pass a good slot over.
  */
 int note_came_up(Installer *i, const BootState *state, RsError *err) {
         InstallRefused refused;

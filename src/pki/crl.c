@@ -271,7 +271,12 @@ static int put_entry(CrlSet *s, CrlEntry *old, const CrlEntry *entry, Span der, 
         uint8_t *copy;
         int r;
 
-        r = old ? 0 : check_place(s, entry->domain, entry->anchor, err);
+        /* a list that moves to another domain takes a place there as any other */
+        r = old && old->domain == entry->domain && old->anchor == entry->anchor
+                    ? 0
+                    : check_place(s, entry->domain, entry->anchor, err);
+        if (r == 0 && !old && s->n == CRL_SET_MAX)
+                r = rs_fail(err, TOO_MUCH, "more than %u revocation lists in all", CRL_SET_MAX);
         if (r < 0)
                 return r;
         copy = malloc(der.size);

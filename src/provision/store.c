@@ -42,9 +42,7 @@ static int open_state(const char *path, mode_t mode, const char *user, RsError *
         _cleanup_(closep) int fd = -EBADF;
         int r;
 
-        if (mkdir(path, mode) < 0 && errno != EEXIST)
-                return rs_fail_errno(err, errno, "make %s", path);
-        r = directory_open(AT_FDCWD, path, &fd, err);
+        r = directory_make(path, mode, &fd, err);
         if (r >= 0)
                 r = give_directory(fd, user, user, path, err);
         return r < 0 ? r : TAKE_FD(fd);

@@ -198,9 +198,7 @@ static int make_directory(const char *parent, const char *name, int *ret_fd, RsE
         _cleanup_(closep) int parent_fd = -EBADF, fd = -EBADF;
         int r;
 
-        if (mkdir(parent, 0755) < 0 && errno != EEXIST)
-                return rs_fail_errno(err, errno, "%s", parent);
-        r = directory_open(AT_FDCWD, parent, &parent_fd, err);
+        r = directory_make(parent, 0755, &parent_fd, err);
         if (r < 0)
                 return r;
         if (mkdirat(parent_fd, name, 0755) < 0 && errno != EEXIST)

@@ -28,9 +28,7 @@ static int temporary_name(char ret[NAME_SIZE], const char *name, RsError *err) {
 }
 
 static int open_directory(const char *directory, int *ret_fd, RsError *err) {
-        if (mkdir(directory, 0755) < 0 && errno != EEXIST)
-                return rs_fail_errno(err, errno, "%s", directory);
-        return directory_open(AT_FDCWD, directory, ret_fd, err);
+        return directory_make(directory, 0755, ret_fd, err);
 }
 
 /* For pairs of file systems between which copy_file_range does not work. */

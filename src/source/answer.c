@@ -128,7 +128,7 @@ void answer_feed(Answer *a, Span line) {
                 a->broken = true; /* none was offered: bytes and ranges would no longer be those of the file */
         else if (header_is(line, "Transfer-Encoding", &value)) {
                 /* curl has decoders for more, which nobody asked for; even an error page must not wake them */
-                if (a->chunked || !span_equal(value, SPAN("chunked", 7)))
+                if (a->chunked || value.size != 7 || strncasecmp((const char *) value.data, "chunked", 7) != 0)
                         a->bad_transfer = true;
                 a->chunked = true;
         }
