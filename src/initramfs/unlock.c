@@ -24,6 +24,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <reseal/base/cleanup.h>
 #include <reseal/base/clock.h>
@@ -259,6 +260,12 @@ static void complain(const Unlock *u, const RsError *err) {
                        err->text, advice_for(err->reason), next);
 }
 
+/* The result is written last of all, and taken away first. */
+static const char *why_not_started(void) {
+        return access(RS_PATH_BOOTED, F_OK) == 0 ? "it was opened, and no system came up from it" :
+                                                   "opening it did not come to its end";
+}
+
 static void close_all(const Unlock *u) {
         RsError ignored = RS_ERROR_INIT; /* the reboot closes what does not close */
 
@@ -383,7 +390,7 @@ int main(int argc, char **argv) {
         (void) snprintf(u.crypt_name, sizeof(u.crypt_name), "%s-crypt", options.name);
         if (options.not_started) {
                 if (ossl_program(&err) == 0 && choose_slot(&u, &err) == 0)
-                        (void) rs_fail(&err, SLOT_CONTENT, "no system came up from it");
+                        (void) rs_fail(&err, SLOT_CONTENT, "%s", why_not_started());
                 complain(&u, &err);
                 return EXIT_SUCCESS;
         }

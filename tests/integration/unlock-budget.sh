@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # reseal-unlock ends when its budget is over, whatever it waits for, and its status says that the bootloader was not told: 2.
-# What it refuses itself ends with 1.  The alarm's seconds are hundredths here (hurry.c).
+# What it refuses itself ends with 1.  --not-started then tells such an end from a slot that was opened.  The alarm's seconds are
+# hundredths here (hurry.c).
 set -euo pipefail
 
 build=${BUILD_ROOT:?} dir=$(mktemp -d "${TMPDIR:-/tmp}/reseal-budget.XXXXXX")
@@ -24,7 +25,7 @@ check() { # STATUS WORDS MILLISECONDS AT LEAST, AT MOST; OPTIONS: of a start wit
         local begin took status=0
         begin=$(date +%s%3N)
         LD_PRELOAD=$build/tests/integration/libhurry.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 \
-                unshare -m sh -c 'mount -t tmpfs run /run && exec "$@"' - "$build/src/initramfs/reseal-unlock" \
+                before=${before:-:} unshare -m sh -c 'mount -t tmpfs run /run && mkdir /run/reseal && eval "$before" && exec "$@"' - "$build/src/initramfs/reseal-unlock" \
                 --config "$dir/writer.conf" --slot A "${@:5}" >"$dir/out" 2>&1 || status=$?
         took=$(($(date +%s%3N) - begin))
         if [ "$status" = "$1" ] && grep -q "$2" "$dir/out" && [ "$took" -ge "$3" ] && [ "$took" -lt "$4" ]; then
@@ -39,3 +40,5 @@ check() { # STATUS WORDS MILLISECONDS AT LEAST, AT MOST; OPTIONS: of a start wit
 check 2 'not done in time' 1500 25000 --timeout 30
 check 1 'cannot be started' 0 25000 --timeout 0
 check 2 'wrong arguments' 0 25000 --timeout x
+check 0 'opening it did not come to its end' 0 25000 --not-started
+before=': >/run/reseal/booted' check 0 'it was opened, and no system came up from it' 0 25000 --not-started
