@@ -12,9 +12,10 @@
  * The store's file holds the newest set, files beside it those that it replaced: a set that only the roots of the one
  * before have signed is adopted behind that one, however seldom the writer was asked.
  *
- * Opening takes the one of trust.set, trust.next and the store's file whose tag is the record's.  A cut
+ * Opening takes the one of trust.set, trust.next and the store's files whose tag is the record's.  A cut
  * before 2 finds the old set in trust.set, one behind 2 the new one in trust.next: also when reseal-certstore
- * has put a third set into the store in between.  Nothing is judged by version or date of a file, only by the
+ * has put a third set into the store in between.  trust.next is written only when trust.set holds the accepted set:
+ * step 3 may have failed, and then trust.next is the copy.  Nothing is judged by version or date of a file, only by the
  * tag; an older disk image with an older set has no copy that fits, and installs are refused until the
  * accepted set is given once more.
  *
@@ -47,6 +48,7 @@
 struct TrustStore {
         TrustStoreConfig config;
         AnchorSet *set;              /* NULL: none fits the record, see problem */
+        bool copied;                 /* "trust.set" holds it, or it is version 0 */
         RsError problem;
         CrlFile *crls;
         AnchorSet *next;             /* between look and adopted */
@@ -99,54 +101,66 @@ static int try_file(TrustStore *s, int dir_fd, const char *path, const TpmRecord
 }
 
 /* What cannot be read or used does not fit; the first cause is kept for trust_store_check. */
-static void find_accepted(TrustStore *s, const TpmRecord *record, AnchorSet **ret, bool *ret_copied) {
-        const struct {
-                int dir_fd;
-                const char *path;
-        } places[] = {
-                { s->config.state_fd, FILE_SET },
-                { s->config.state_fd, FILE_NEXT },
-                { AT_FDCWD, s->config.set_path },
-        };
+static bool try_place(TrustStore *s, int dir_fd, const char *path, const TpmRecord *record) {
+        RsError cause = RS_ERROR_INIT;
 
+        if (try_file(s, dir_fd, path, record, &s->set, &cause) > 0)
+                return true;
+        if (s->problem.reason == RS_REASON_NONE && cause.reason != RS_REASON_NONE)
+                (void) rs_fail(&s->problem, TRUST_SET, "%s: %s", path, cause.text);
+        return false;
+}
+
+/* The newest set in the store and, beside it, those that it replaced. */
+static bool kept_path(const TrustStore *s, unsigned i, char ret[PATH_MAX]) {
+        return (size_t) snprintf(ret, PATH_MAX, "%s.%u", s->config.set_path, i) < PATH_MAX;
+}
+
+static bool try_store(TrustStore *s, const TpmRecord *record) {
+        char path[PATH_MAX];
+
+        if (!s->config.set_path)
+                return false;
+        if (try_place(s, AT_FDCWD, s->config.set_path, record))
+                return true;
+        for (unsigned i = 0; i < TRUST_SETS_KEPT; i++)
+                if (kept_path(s, i, path) && try_place(s, AT_FDCWD, path, record))
+                        return true;
+        return false;
+}
+
+static void find_accepted(TrustStore *s, const TpmRecord *record) {
         s->problem = RS_ERROR_INIT;
-        *ret_copied = true;
-        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
-                RsError cause = RS_ERROR_INIT;
-
-                if (places[i].path && try_file(s, places[i].dir_fd, places[i].path, record, ret, &cause) > 0) {
-                        *ret_copied = i == 0;
-                        return;
-                }
-                if (s->problem.reason == RS_REASON_NONE && cause.reason != RS_REASON_NONE)
-                        (void) rs_fail(&s->problem, TRUST_SET, "%s: %s", places[i].path, cause.text);
-        }
+        s->copied = try_place(s, s->config.state_fd, FILE_SET, record);
+        if (s->copied || try_place(s, s->config.state_fd, FILE_NEXT, record) || try_store(s, record))
+                return;
         if (s->problem.reason == RS_REASON_NONE)
                 (void) rs_fail(&s->problem, TRUST_SET, "no copy of the accepted trust set, version %llu, is left",
                                (unsigned long long) record->trust_version);
 }
 
 /* The copy of the accepted set; what led to it is not needed any more. */
-static int keep_copy(const TrustStore *s, const AnchorSet *set, RsError *err) {
+static int keep_copy(TrustStore *s, RsError *err) {
         int r;
 
-        r = file_replace(s->config.state_fd, FILE_SET, SPAN(set->cms, set->cms_size), 0600, err);
-        if (r < 0)
-                return r;
-        r = file_remove(s->config.state_fd, FILE_NEXT, err);
+        if (s->copied)
+                return 0;
+        r = file_replace(s->config.state_fd, FILE_SET, SPAN(s->set->cms, s->set->cms_size), 0600, err);
+        if (r == 0)
+                r = file_remove(s->config.state_fd, FILE_NEXT, err);
+        s->copied = r >= 0;
         return r < 0 ? r : 0;
 }
 
 static int load_set(TrustStore *s, const TpmRecord *record, RsError *err) {
-        bool copied;
-
         s->set = anchor_set_free(s->set);
         if (record->trust_version == 0) {
                 s->problem = RS_ERROR_INIT;
+                s->copied = true;
                 return anchor_set_configured(&s->config, &s->set, err);
         }
-        find_accepted(s, record, &s->set, &copied);
-        return s->set && !copied ? keep_copy(s, s->set, err) : 0;
+        find_accepted(s, record);
+        return s->set ? keep_copy(s, err) : 0;
 }
 
 static int load_crls(TrustStore *s, RsError *err) {
@@ -294,7 +308,7 @@ static int judge_store(TrustStore *s, RsError *err) {
                 RsError unused = RS_ERROR_INIT; /* an old one, or none */
                 char path[PATH_MAX];
 
-                if ((size_t) snprintf(path, sizeof(path), "%s.%u", s->config.set_path, i) < sizeof(path))
+                if (kept_path(s, i, path))
                         (void) judge_file(s, path, &unused);
         }
         if (!s->next)
@@ -311,6 +325,23 @@ static int heal(TrustStore *s, const TpmRecord *now, RsError *err) {
         if (r < 0 || !s->set)
                 return r;
         return load_crls(s, err);
+}
+
+/* A set that waits is looked at by each request: what lies there already is not written again. */
+static int keep_next(const TrustStore *s, RsError *err) {
+        const Span next = SPAN(s->next->cms, s->next->cms_size);
+        _cleanup_(freep) uint8_t *there = NULL;
+        RsError unused = RS_ERROR_INIT;
+        size_t size;
+        int r;
+
+        r = file_read_note(s->config.state_fd, FILE_NEXT, TRUST_SET_CMS_MAX, &there, &size, &unused, err);
+        if (r < 0 || (r > 0 && span_equal(SPAN(there, size), next)))
+                return r < 0 ? r : 0;
+        r = file_replace(s->config.state_fd, FILE_NEXT, next, 0600, err);
+        if (r < 0) /* it may be there and not be durable */
+                (void) file_remove(s->config.state_fd, FILE_NEXT, &unused);
+        return r;
 }
 
 int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record, RsError *err) {
@@ -333,7 +364,9 @@ int trust_store_look(TrustStore *s, const TpmRecord *now, TpmRecord *ret_record,
         if (r == 0)
                 r = crl_file_copy(s->crls, s->next, true, &s->next_crls, err);
         if (r == 0)
-                r = file_replace(s->config.state_fd, FILE_NEXT, SPAN(s->next->cms, s->next->cms_size), 0600, err);
+                r = keep_copy(s, err); /* trust.next may be all there is of it */
+        if (r == 0)
+                r = keep_next(s, err);
         if (r < 0) {
                 forget_next(s);
                 return r;
@@ -377,7 +410,8 @@ int trust_store_adopted(TrustStore *s, const TpmRecord *committed, RsError *err)
         s->set = TAKE_PTR(s->next);
         s->crls = TAKE_PTR(s->next_crls);
         s->problem = RS_ERROR_INIT;
-        r = keep_copy(s, s->set, err);
+        s->copied = false;
+        r = keep_copy(s, err);
         return r < 0 ? r : save_crls(s, s->crls, err);
 }
 
