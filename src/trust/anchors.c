@@ -425,9 +425,13 @@ uint64_t trust_store_crl_number(const TrustStore *s) {
         return crl_set_number(s->crls->set);
 }
 
-/* A CA that is no CA any more says nothing new; what it says must not keep the word of others out, either. */
-static bool issuer_is_done(const RsError *why) {
-        return why->reason == RS_REASON_REVOKED || why->reason == RS_REASON_EXPIRED;
+/*
+ * A CA that is no CA any more says nothing new, and one that came when all places were taken has none; what they say
+ * must not keep the word of others out, either.
+ */
+static bool concerns_issuer_only(const RsError *why) {
+        return why->reason == RS_REASON_REVOKED || why->reason == RS_REASON_EXPIRED ||
+               why->reason == RS_REASON_TOO_MUCH;
 }
 
 static int add_lists(TrustStore *s, CrlFile *f, const Span *lists, uint32_t n, const Span *certs, uint32_t n_certs,
@@ -441,7 +445,7 @@ static int add_lists(TrustStore *s, CrlFile *f, const Span *lists, uint32_t n, c
                 CrlInfo info;
                 int r = crl_file_add(f, lists[i], s->set, certs, n_certs, rules, &changed, &info, &why);
 
-                if (r < 0 && !issuer_is_done(&why))
+                if (r < 0 && !concerns_issuer_only(&why))
                         return rs_pass(err, &why);
                 if (r < 0)
                         left_out = why;

@@ -76,8 +76,9 @@ int trust_store_adopted(TrustStore *s, const TpmRecord *committed, RsError *err)
 
 const CrlSet *trust_store_crls(const TrustStore *s);           /* never NULL */
 /*
- * CRLs in the form of a CRLS section, all or none of them; but one whose issuer has itself expired at `low`, or
- * is revoked by a list that was held before, is left out (and told when it is the only one: EXPIRED, REVOKED).
+ * CRLs in the form of a CRLS section, all or none of them; but one whose issuer has itself expired at `low`, is
+ * revoked by a list that was held before, or finds no place, is left out (and told when none is taken: EXPIRED,
+ * REVOKED, TOO_MUCH).
  * certs: DER certificates in which the lists' issuers may be found (authorities of links and manifests); those
  * needed are kept.  On return the lists are durable in the state directory; *ret_changed: a record with
  * crl_number = trust_store_crl_number() is to be committed next.

@@ -779,10 +779,18 @@ static void issuer_is_asked_for_its_own_revocation_and_end(void **state) {
         ca_done(&ended);
 }
 
-/* The root of one domain certifies as many CAs as it likes: they take no place of another, nor all of its own. */
+/*
+ * The root of one domain certifies as many CAs as it likes: they take no place of another, nor all of its own.  Nor
+ * does the list of one CA too many keep the others of its section out.
+ */
 static void one_domain_does_not_fill_the_places_of_another(void **state) {
+        const uint64_t numbers[] = { 1, 2 };
         TpmRecord record = { 0 };
         _cleanup_(trust_store_freep) TrustStore *s = open_store(&record);
+        CaKey extra = ca_make(&source, "CA too many", NULL, NOW - YEAR, NOW + YEAR);
+        const CaKey *both[] = { &extra, &roots[0] };
+        RsError err = RS_ERROR_INIT;
+        uint64_t before;
 
         (void) state;
         for (unsigned i = 0; i < CRL_COUNT_MAX + 2; i++) {
@@ -798,6 +806,11 @@ static void one_domain_does_not_fill_the_places_of_another(void **state) {
         for (unsigned i = 0; i < 3; i++)
                 assert_int_equal(add_one(s, &roots[i], 1, NULL, NOW), RS_REASON_NONE);
         assert_int_equal(add_one(s, &authority, 1, NULL, NOW), RS_REASON_NONE);
+        before = trust_store_crl_number(s);
+        if (add_lists(s, both, numbers, NULL, 2, NOW, &err) < 0)
+                fail_msg("%s", err.text);
+        assert_int_equal(trust_store_crl_number(s), before + 1);
+        ca_done(&extra);
         (void) trust_store_free(TAKE_PTR(s));
         s = open_store(&record);
         assert_int_equal(crl_set_count(trust_store_crls(s)), CRL_CAS_MAX + 5);
