@@ -406,7 +406,6 @@ static int take_time(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         TpmClockReading reading;
         uint64_t time, accuracy, answered;
         PathRules rules = { 0 };
-        TimeInterval now;
         int r;
 
         if (!anchors)
@@ -414,9 +413,9 @@ static int take_time(Installer *i, Span bytes, bool *ret_changed, RsError *err) 
         if (!k->asked)
                 return rs_fail(err, TIME_PROOF, "no time-stamp was asked for");
         k->asked = false; /* one answer to one question */
-        now = knowledge_time(i);
-        rules.time_low = now.low;
-        rules.time_high = now.high;
+        /* What the held proof says is no measure here: it may be the lie, and the honest authority's end within it. */
+        rules.time_low = k->clock.floor;
+        rules.time_high = UINT64_MAX;
         rules.crls = trust_store_crls(k->store);
         r = timestamp_verify(bytes, k->nonce, anchors, &rules, &time, &accuracy, err);
         if (r < 0)

@@ -189,16 +189,20 @@ static RsReason a_list(int64_t moment, Signer by) {
         return give_list(&(CaKey){ authority[by].key, authority_cert[by] }, moment, NULL);
 }
 
-static RsReason a_stamp(int64_t moment, Signer by) {
+static RsReason a_stamp_of(int64_t moment, const CaKey *by) {
         Encoder answer = ENCODER_INIT;
         RsError err = RS_ERROR_INIT;
         WriterTime t;
 
         assert_int_equal(install_time(engine.installer, &t, &err), 0);
         tsa_ahead = moment;
-        tsa_answer(SPAN(t.query, t.query_size), &tsa[by], NULL, &answer);
+        tsa_answer(SPAN(t.query, t.query_size), by, NULL, &answer);
         tsa_ahead = 0;
         return give(WRITER_EVIDENCE_TIME, &answer);
+}
+
+static RsReason a_stamp(int64_t moment, Signer by) {
+        return a_stamp_of(moment, &tsa[by]);
 }
 
 static RsReason a_word(uint64_t latest, int64_t moment, const CaKey *by) {
@@ -287,6 +291,23 @@ static void no_evidence_raises_the_floor_beyond_its_bound(void **state) {
                                 assert_int_equal(install_time(engine.installer, &t, &err), 0);
                                 assert_true(t.low <= now() + (uint64_t) (STAMP_AHEAD + DAY));
                         }
+        next_release_installs(0);
+}
+
+/*
+ * An authority lies by years, and the certificate of the honest one ends within them: its word ends the lie, once
+ * the days that the lie has left in the TPM are over.
+ */
+static void a_lie_is_ended_by_an_authority_that_ends_before_it(void **state) {
+        CaKey honest = ca_make(&time_root, "TSA 2", "critical,timeStamping", now() - DAY, now() + YEAR);
+
+        (void) state;
+        boot(NULL, NULL, NULL);
+        assert_int_equal(a_stamp(5 * YEAR, GOOD), RS_REASON_NONE);
+        assert_int_equal(a_stamp_of(STAMP_AHEAD + DAY, &honest), RS_REASON_TIME_PROOF); /* both are forgotten */
+        assert_int_equal(a_stamp_of(STAMP_AHEAD + DAY, &honest), RS_REASON_NONE);
+        assert_int_equal(a_stamp(0, EXPIRED), RS_REASON_EXPIRED);
+        ca_done(&honest);
         next_release_installs(0);
 }
 
@@ -439,6 +460,7 @@ int main(void) {
                 cmocka_unit_test(a_signer_revoked_before_w7_accepts_nothing),
                 cmocka_unit_test(a_signer_revoked_before_w1_costs_no_fallback),
                 cmocka_unit_test(no_evidence_raises_the_floor_beyond_its_bound),
+                cmocka_unit_test(a_lie_is_ended_by_an_authority_that_ends_before_it),
                 cmocka_unit_test(a_release_of_the_far_future_makes_one_step), /* and then the device is a year ahead */
         };
 
