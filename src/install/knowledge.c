@@ -141,6 +141,24 @@ static int check_no_trial(Installer *i, const InstallBooted *booted, uint64_t ve
 }
 
 /*
+ * All keys stay; but a root may have another certificate, of another name, under which the release accepted last would
+ * not stand any more.
+ */
+static int check_same_keys(const Installer *i, const TrustNext *next, RsError *err) {
+        const Knowledge *k = &i->knowledge;
+        const Span kept = SPAN(k->accepted, k->accepted ? k->accepted_size : 0);
+        RsError unused = RS_ERROR_INIT;
+        ChainRecord from;
+
+        if (i->tpm.record.empty || tpm_record_chain(&i->tpm.record, &from, &unused) < 0 ||
+            !chain_signer_stands(&from, kept, trust_store_firmware(k->store)) ||
+            chain_signer_stands(&from, kept, next->firmware))
+                return 0;
+        return rs_fail(err, TRUST_SET, "trust set version %llu waits: a root has another certificate in it, under which "
+                       "the release accepted last would not start", (unsigned long long) next->version);
+}
+
+/*
  * A set that takes roots away may not take the running slot's away, nor that of the slot a trial may fall back to: the
  * initramfs would not start it any more.  Which root that is, the link that was kept of the recorded release says, as
  * long as that release is what runs, and is good.
@@ -153,7 +171,7 @@ static int check_next(Installer *i, const TrustNext *next, RsError *err) {
         int r;
 
         if (!next->drops_roots)
-                return 0;
+                return check_same_keys(i, next, err);
         r = read_booted(i, &booted, err);
         if (r == 0)
                 r = check_no_trial(i, &booted, next->version, err);

@@ -20,6 +20,7 @@
 #include <reseal/base/file.h>
 #include <reseal/base/names.h>
 #include <reseal/format/statement.h>
+#include <reseal/format/trust-set.h>
 #include <reseal/install/record.h>
 #include <reseal/pki/cms.h>
 
@@ -453,6 +454,77 @@ static void a_word_by_a_key_that_was_revoked_since_is_no_bar(void **state) {
         next_release_installs(0);
 }
 
+/* A root again, by its own key, under another name. */
+static CaKey renamed(const CaKey *root) {
+        CaKey k = { root->key, X509_dup(root->cert) };
+        X509_NAME *name = X509_NAME_new();
+
+        assert_true(k.cert && name);
+        assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const uint8_t *) "Another", -1, -1, 0), 1);
+        assert_int_equal(X509_set_subject_name(k.cert, name), 1);
+        assert_int_equal(X509_set_issuer_name(k.cert, name), 1);
+        assert_true(X509_sign(k.cert, k.key, EVP_sha384()) > 0);
+        X509_NAME_free(name);
+        return k;
+}
+
+static void store_set(const CaKey *root, const CaKey *again, const CaKey *other) {
+        const CaKey *signers[] = { root, again, other };
+        _cleanup_(encoder_done) Encoder json = ENCODER_INIT, pem = ENCODER_INIT, cms = ENCODER_INIT;
+        _cleanup_(trust_set_freep) TrustSet *s = calloc(1, sizeof(*s));
+        RsError err = RS_ERROR_INIT;
+
+        assert_non_null(s);
+        ca_cert_pem(again, &pem);
+        ca_cert_pem(other, &pem);
+        encoder_u8(&pem, 0);
+        (void) strcpy(s->line, TEST_LINE);
+        s->version = 1;
+        s->quorum = 2;
+        s->firmware_pem = strdup((const char *) pem.data);
+        s->source_pem = strdup("");
+        s->time_pem = strdup("");
+        s->recovery_pem = strdup("");
+        assert_int_equal(trust_set_encode(s, &json, &err), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(signers); i++) {
+                Encoder more = ENCODER_INIT;
+
+                if (i > 0 && signers[i]->cert == root->cert)
+                        continue;
+                assert_int_equal(cms_add_signer(encoder_view(&cms), encoder_view(&json), signers[i]->cert, signers[i]->key,
+                                                &more, &err), 0);
+                encoder_done(&cms);
+                cms = more;
+        }
+        (void) snprintf(device.trust_set, sizeof(device.trust_set), "%s/store.set", device.dir);
+        assert_int_equal(file_replace(AT_FDCWD, device.trust_set, encoder_view(&cms), 0644, &err), 0);
+}
+
+/* Each key stays, and yet the running release would not start under the set: it waits. */
+static void a_root_with_another_certificate_does_not_stop_what_runs(void **state) {
+        const CaKey root = { line()->root_key, line()->root };
+        CaKey again = renamed(&root), other = ca_make(NULL, "Root 2", NULL, now() - DAY, now() + YEAR);
+        InstallAlarm alarm = _INSTALL_ALARM_MAX;
+        RsError err = RS_ERROR_INIT, told = RS_ERROR_INIT;
+        WriterTrust t;
+
+        (void) state;
+        put_pem(device.root, "one-root.pem", &root);
+        store_set(&root, &again, &other);
+        boot(NULL, NULL, NULL);
+        assert_int_equal(install_trust(engine.installer, &t, &err), 0);
+        assert_int_equal(t.trust_version, 0);
+        assert_true(install_untold(engine.installer, &alarm, &told));
+        assert_int_equal(alarm, INSTALL_ALARM_TRUST_SET);
+        assert_non_null(strstr(told.text, "another certificate"));
+        X509_free(again.cert);
+        store_set(&root, &root, &other);
+        assert_int_equal(install_trust(engine.installer, &t, &err), 0);
+        assert_int_equal(t.trust_version, 1);
+        ca_done(&other);
+        next_release_installs(0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_epoch_on_the_disk_raises_no_floor),
@@ -462,6 +534,7 @@ int main(void) {
                 cmocka_unit_test(no_evidence_raises_the_floor_beyond_its_bound),
                 cmocka_unit_test(a_lie_is_ended_by_an_authority_that_ends_before_it),
                 cmocka_unit_test(a_release_of_the_far_future_makes_one_step), /* and then the device is a year ahead */
+                cmocka_unit_test(a_root_with_another_certificate_does_not_stop_what_runs),
         };
 
         cmocka_set_test_filter(getenv("RESEAL_TEST_FILTER"));
