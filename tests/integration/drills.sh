@@ -323,12 +323,17 @@ order() { # order FROM TO
     ceremony endorse --key "$r/r3.key" --recovery "$r/recovery.pem" "$work/order.rsa"
     ceremony approve --key "$r/r1.key" --recovery "$r/recovery.pem" "$work/order.rsa"
 }
+# A slot but for its trust area, the last MiB of the header's four, into which the writer puts a set that it adopts.
+but_trust_area() {
+    head -c 3M "$1"
+    tail -c +4194305 "$1"
+}
 take_order() { # take_order WHO NAME
     local slot
     [ ${#level2[@]} != 0 ] || return 0
     refuses "$1" "$2" 'Chain: *another authority'
     for slot in a b; do
-        cmp -s "$work/dev/slot-$slot" "$work/$1/slot-$slot" && ok || bad "$drill: slot $slot of $1 was touched"
+        cmp -s <(but_trust_area "$work/dev/slot-$slot") <(but_trust_area "$work/$1/slot-$slot") && ok || bad "$drill: slot $slot of $1 was touched"
     done
     "$build/src/provision/reseal-provision" authority --config "$work/dev.conf" --state-dir "$work/dev/state" \
         --writer-state-dir "$work/dev/writer" --order "$work/order.rsa" >"$work/tool.log" 2>&1 || bad "$drill: $(cat "$work/tool.log")"
