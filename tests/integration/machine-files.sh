@@ -5,8 +5,6 @@
 # Tests that exist run on that machine and must pass as they are; a trace of every program of ours then says which files were
 # looked for.  The tools beside them (openssl, nginx, swtpm ...) get a machine in order.  Mounts in a namespace of its own.
 set -euo pipefail
-# LeakSanitizer does not work under strace
-export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 if [ "${1:-}" != inside ]; then
         [ "$(id -u)" = 0 ] || { echo "skipped: mounting needs root"; exit 77; }
         exec unshare -m --propagation private -- "$0" inside
