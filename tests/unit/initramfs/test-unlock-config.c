@@ -185,7 +185,7 @@ static void every_reason_has_words_for_the_console(void **state) {
         assert_string_not_equal(advice_for(RS_REASON_TPM_GONE), advice_for(RS_REASON_TPM_AUTH));
 }
 
-/* N9: with udev the link is there and leads to whichever medium came last; the kernel's list decides. */
+/* With udev the link is there and leads to whichever medium came last; the kernel's list decides. */
 static void a_name_that_two_media_carry_or_a_link_that_strays_is_refused(void **state) {
         static const char path[] = "/dev/disk/by-partlabel/reseal-stick";
         RsError err = RS_ERROR_INIT;

@@ -229,7 +229,7 @@ static void header_files_that_are_not_ours_are_refused(void **state) {
 }
 
 /*
- * N14: what the header says of the cost of opening it is whoever's has the disk.  Each is written into both copies, with the
+ * What the header says of the cost of opening it is whoever's has the disk.  Each is written into both copies, with the
  * checksums that libcryptsetup wants, and refused before anything is derived: at once.
  */
 static void a_header_that_costs_more_than_ours_is_refused_at_once(void **state) {
