@@ -9,10 +9,6 @@ build=${BUILD_ROOT:-$root/build}
 for tool in dbus-daemon busctl nginx openssl swtpm systemd-socket-activate grub-editenv python3 setpriv prlimit; do
     command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 77; }
 done
-if nm "$build/src/reseald/reseald" 2>/dev/null | grep -q __asan_init; then
-    echo 'SKIP: AddressSanitizer locks nothing and says that it did'
-    exit 77
-fi
 if [ -z "${MEMORY_IS_LIMITED:-}" ]; then
     export MEMORY_IS_LIMITED=1
     [ "$(id -u)" != 0 ] || exec setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock prlimit --memlock=0:0 "$0"
