@@ -7,7 +7,7 @@
  * Trust:    paths are an operator's or constants; whoever owns a directory on the way may put links into it at any time
  * Owns:     descriptors returned belong to the caller (close)
  * Units:    none
- * Errors:   negative errno with IO; EPERM: as root, a link that is neither root's nor ours
+ * Errors:   negative errno with IO; EPERM: as root, a link on the way that is not root's
  * Context:  any thread; blocks on the disk
  * Programs: all
  */
